@@ -1,0 +1,1 @@
+"""zuul-launcher: a gate for Gerrit."""
