@@ -1,4 +1,4 @@
-"""The parsed layout.yaml, as data: patterns are texts, functions are names. Everything inherited or expanded already."""
+"""The parsed layout.yaml, as data: patterns are texts, functions are names; inherited and expanded already."""
 
 from typing import Literal
 
