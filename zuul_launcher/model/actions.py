@@ -51,10 +51,27 @@ class Report(Action, frozen=True, kw_only=True):
 
 
 class Answer(Action, frozen=True, kw_only=True):
-    """Reply to whoever sent this request. error None = done."""
+    """Reply to whoever sent this request. error None = done; the note says what a person may wonder about."""
 
     request: str
     error: str | None = None
+    note: str | None = None
 
 
-AnyAction = Merge | Launch | Cancel | Describe | Report | Answer
+class Close(Action, frozen=True, kw_only=True):
+    """Write down that this item has left its queue, and why."""
+
+    item: str
+    attempt: int
+    reason: str
+
+
+class Ignore(Action, frozen=True, kw_only=True):
+    """Write down that this subject was not let into a pipeline although it was asked for, and why."""
+
+    subject: str
+    pipeline: str
+    reason: str
+
+
+AnyAction = Merge | Launch | Cancel | Describe | Report | Answer | Close | Ignore

@@ -123,6 +123,7 @@ class BuildProgress(BuildReply, frozen=True, kw_only=True):
 class BuildFinished(BuildReply, frozen=True, kw_only=True):
     result: str | None  # None: it ended without one, and is to be run again
     data: WorkerData = field(default_factory=WorkerData)
+    reason: str | None = None  # what was wrong with the worker's answer, or why it could not be launched
 
 
 class BuildLost(BuildReply, frozen=True, kw_only=True):

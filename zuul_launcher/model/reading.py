@@ -78,7 +78,10 @@ def is_complete(layout: Layout, state: State, item: Item) -> bool:
 
 def is_voting(layout: Layout, item: Item, job: str) -> bool:
     build = item.build_set.builds.get(job)
-    return build.voting if build else layout.jobs[job].voting
+    if build is not None:
+        return build.voting
+    definition = layout.jobs.get(job)  # gone, if the layout changed while the item is being reported
+    return definition is None or definition.voting
 
 
 def has_failed_job(layout: Layout, state: State, item: Item) -> bool:

@@ -1,0 +1,165 @@
+"""Builds of an item: what may be launched now, what a worker's reply means, and taking everything back."""
+
+from zuul_launcher.gate.turn import Turn
+from zuul_launcher.model.actions import Cancel, Describe, Launch
+from zuul_launcher.model.events import BuildFinished, BuildLost, BuildProgress, BuildQueued, WorkerData
+from zuul_launcher.model.layout import JobNode
+from zuul_launcher.model.queue import Build, BuildSet, Item, Queue
+from zuul_launcher.model.reading import SUCCESS, chain, followers, tree_of
+
+NOOP = "noop"  # the job that is never sent anywhere and succeeds at once
+
+
+def launch(turn: Turn, item: Item) -> bool:
+    """Launch every job whose parents have succeeded. True if any was."""
+    if _is_held(turn, item):
+        return False
+    before = len(item.build_set.builds)
+    _launch_nodes(turn, item, tree_of(turn.layout, turn.state, item))
+    return len(item.build_set.builds) != before
+
+
+def _launch_nodes(turn: Turn, item: Item, nodes: tuple[JobNode, ...]) -> None:
+    for node in nodes:
+        if node.job not in item.jobs:
+            continue  # the job does not apply, and neither does anything below it
+        if node.job not in item.build_set.builds:
+            _launch_job(turn, item, node.job, run=1, tries=1)
+        build = item.build_set.builds.get(node.job)
+        if build is not None and build.result == SUCCESS:
+            _launch_nodes(turn, item, node.children)
+
+
+def _launch_job(turn: Turn, item: Item, name: str, *, run: int, tries: int) -> None:
+    job = turn.layout.jobs[name]
+    if job.mutex is not None and job.mutex in turn.state.mutexes:
+        return  # tried again whenever anything happens
+    build = Build(
+        uuid=turn.draw("build", item.id, item.attempt, name, run),
+        job=name,
+        voting=job.voting,
+        run=run,
+        tries=tries,
+        launched_at=turn.at,
+    )
+    item.build_set.builds[name] = build
+    if name == NOOP:
+        build.result = SUCCESS
+        return
+    if job.mutex is not None:
+        turn.state.mutexes[job.mutex] = build.uuid
+    turn.do(Launch(item=item.id, attempt=item.attempt, job=name, build=build.uuid))
+
+
+def _is_held(turn: Turn, item: Item) -> bool:
+    """Does an item ahead have a job without success that holds the changes behind it?"""
+    for ahead in reversed(chain(turn.state, item)):
+        if not ahead.live:
+            return False
+        for name in ahead.jobs:
+            job = turn.layout.jobs.get(name)  # an item that is being reported may outlive its jobs
+            if job is not None and job.hold_following_changes:
+                build = ahead.build_set.builds.get(name)
+                if build is None or build.result != SUCCESS:
+                    return True
+    return False
+
+
+def _find(turn: Turn, event: BuildQueued | BuildProgress | BuildFinished | BuildLost) -> tuple[Item, Build] | None:
+    """The build that a reply is about, if it is still of interest."""
+    item = turn.state.items.get(event.item)
+    if item is None or item.attempt != event.attempt:
+        return None
+    for build in item.build_set.builds.values():
+        if build.uuid == event.build and build.result is None:
+            return item, build
+    return None
+
+
+def note_queued(turn: Turn, event: BuildQueued) -> None:
+    if found := _find(turn, event):
+        found[1].handle = event.handle
+
+
+def note_progress(turn: Turn, event: BuildProgress) -> None:
+    if found := _find(turn, event):
+        _, build = found
+        _take(build, event.data)
+        if build.started_at is None:
+            build.started_at = event.at
+            build.estimate = event.estimate
+
+
+def note_finished(turn: Turn, event: BuildFinished) -> None:
+    """A result ends the build; none means that it is run again, as often as the job allows."""
+    if not (found := _find(turn, event)):
+        return
+    item, build = found
+    _take(build, event.data)
+    build.ended_at = event.at
+    _release(turn, build)
+    if event.result is not None:
+        build.result = event.result
+    elif build.tries >= turn.layout.jobs[build.job].attempts:
+        build.result = "RETRY_LIMIT"
+    else:
+        _run_again(turn, item, build, tries=build.tries + 1)
+
+
+def note_lost(turn: Turn, event: BuildLost) -> None:
+    """Our side lost sight of it: run it again at no cost to the job's attempts."""
+    if found := _find(turn, event):
+        item, build = found
+        _release(turn, build)
+        _run_again(turn, item, build, tries=build.tries)
+
+
+def _run_again(turn: Turn, item: Item, build: Build, *, tries: int) -> None:
+    _launch_job(turn, item, build.job, run=build.run + 1, tries=tries)
+
+
+def _take(build: Build, data: WorkerData) -> None:
+    """Only what the worker did say; number and manager stay what they first were: `stop:` goes there."""
+    if build.number is None:
+        build.number = data.number
+        build.manager = data.manager
+    build.url = data.url or build.url
+    build.worker = data.worker or build.worker
+    build.node_name = data.node_name or build.node_name
+    if data.node_labels is not None:
+        build.node_labels = data.node_labels
+
+
+def _release(turn: Turn, build: Build) -> None:
+    for name, holder in list(turn.state.mutexes.items()):
+        if holder == build.uuid:
+            del turn.state.mutexes[name]
+
+
+def cancel_build(turn: Turn, item: Item, build: Build) -> None:
+    if build.result is None:
+        turn.do(Cancel(item=item.id, attempt=item.attempt, build=build.uuid))
+        build.result = "CANCELED"
+        _release(turn, build)
+
+
+def cancel(turn: Turn, item: Item) -> None:
+    """End all builds of an item that are still under way."""
+    under_way = [build for build in item.build_set.builds.values() if build.result is None]
+    for build in under_way:
+        cancel_build(turn, item, build)
+    if under_way:
+        turn.do(Describe(item=item.id, attempt=item.attempt, verdict="CANCELED"))
+
+
+def reset(turn: Turn, queue: Queue, item: Item) -> None:
+    """Take back what was done for an item and for everything tested on top of it: a new attempt, if the old one had
+    come as far as a merge."""
+    if item.reporting is not None:
+        return  # its outcome is on its way: too late
+    cancel(turn, item)
+    if item.build_set.ref is not None:
+        item.attempt += 1
+        item.build_set = BuildSet()
+    for follower in followers(turn.state, queue, item):
+        reset(turn, queue, follower)

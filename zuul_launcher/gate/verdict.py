@@ -1,0 +1,72 @@
+"""What an item that is done is told: which verdict, and what it means for the pipeline and the queue."""
+
+from zuul_launcher.gate.builds import reset
+from zuul_launcher.gate.facts import note_landed
+from zuul_launcher.gate.order import dequeue, grow, shrink
+from zuul_launcher.gate.turn import Turn
+from zuul_launcher.model.actions import Describe, Report, Verdict
+from zuul_launcher.model.events import Reported
+from zuul_launcher.model.queue import Item, Queue
+from zuul_launcher.model.reading import followers, has_failed_job, queue_holding
+
+LANDED = "merged"
+DID_NOT_MERGE = "it did not merge"
+
+
+def report(turn: Turn, item: Item) -> None:
+    """Decide the verdict of an item whose jobs all have results, and have it told."""
+    verdict = _verdict(turn, item)
+    pipeline, here = turn.pipeline(item.pipeline), turn.state.pipelines[item.pipeline]
+    submit = verdict == "success" and pipeline.kind == "dependent" and not here.disabled
+    item.reporting = verdict
+    turn.do(Report(item=item.id, attempt=item.attempt, verdict=verdict, disabled=here.disabled, submit=submit))
+    turn.do(Describe(item=item.id, attempt=item.attempt, verdict=verdict))
+    if verdict == "success":
+        here.failures = 0
+    elif verdict != "merge-failure":
+        here.failures += 1
+    if pipeline.disable_after is not None and here.failures >= pipeline.disable_after:
+        here.disabled = True
+
+
+def _verdict(turn: Turn, item: Item) -> Verdict:
+    if item.needs_failed:
+        return "dependency-failure"
+    if item.build_set.merge == "failed":
+        return "merge-failure"
+    return "failure" if has_failed_job(turn.layout, turn.state, item) else "success"
+
+
+def note_reported(turn: Turn, event: Reported) -> None:
+    """The reporters have answered: the item leaves."""
+    item = turn.state.items.get(event.item)
+    if item is None or item.reporting != event.verdict or item.attempt != event.attempt:
+        return
+    queue = queue_holding(turn.state, item) if item.pipeline in turn.state.pipelines else None
+    if queue is None:  # it left its queue before: only this answer was waited for
+        del turn.state.items[item.id]
+        return
+    item.reporting = None
+    if turn.pipeline(item.pipeline).kind == "dependent":
+        reason = _land(turn, queue, item, event)
+    else:
+        reason = f"reported {event.verdict}"
+    dequeue(turn, queue, item, reason)
+
+
+def _land(turn: Turn, queue: Queue, item: Item, event: Reported) -> str:
+    """What the outcome of a gated item means for those that stay. Gives the reason to leave."""
+    window = turn.pipeline(item.pipeline).window
+    if event.verdict == "success" and event.merged:
+        note_landed(turn.state, item.subject)
+        for name in queue.items[: queue.items.index(item.id)]:
+            build_set = turn.state.items[name].build_set
+            build_set.bypassed = build_set.ref is not None
+        grow(queue, window)
+        return LANDED
+    shrink(queue, window)
+    if event.verdict != "success":
+        return f"reported {event.verdict}"
+    for follower in followers(turn.state, queue, item):
+        reset(turn, queue, follower)
+    return DID_NOT_MERGE
