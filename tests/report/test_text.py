@@ -15,7 +15,8 @@ from support.states import (
 
 from zuul_launcher.model.layout import Job, Layout
 from zuul_launcher.model.queue import Item, State
-from zuul_launcher.report.text import ReportSettings, duration, job_url, mail_subject, one_line, report
+from zuul_launcher.report.text import duration, job_url, mail_subject, one_line, report
+from zuul_launcher.settings import Zuul
 
 LOGS = "https://logs.example.net/{change.number}/{change.patchset}/{pipeline.name}/{job.name}/{build.number}"
 JOBS = tree("unit", "docs", "style", ("build", "deploy"))
@@ -33,7 +34,7 @@ def parameters(_uuid: str) -> dict[str, Any]:
 
 
 def text(world: tuple[Layout, State, Item], verdict: Any, with_jobs: bool = True, **settings: Any) -> str:
-    return report(*world, verdict, settings=ReportSettings(**settings), parameters=parameters, with_jobs=with_jobs)
+    return report(*world, verdict, settings=Zuul(**settings), parameters=parameters, with_jobs=with_jobs)
 
 
 def test_a_failure_names_each_job_in_tree_order_with_its_link_result_and_time() -> None:

@@ -8,14 +8,13 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from msgspec import Struct
-
 from zuul_launcher.model.actions import Verdict
 from zuul_launcher.model.change import Subject
 from zuul_launcher.model.layout import Job, Layout, Pipeline
 from zuul_launcher.model.queue import Build, Item, State
 from zuul_launcher.model.reading import SUCCESS, is_voting, results, subject_of
 from zuul_launcher.report.pattern import PatternError, facts_of_build, facts_of_change, fill, named
+from zuul_launcher.settings import Zuul
 
 FAILURE = "FAILURE"
 DEPENDENCY_FAILED = "This change depends on a change that failed to merge.\n"
@@ -27,26 +26,17 @@ ParametersOf = Callable[[str], Mapping[str, Any]]
 """Build uuid -> the parameters it was launched with, after the parameter function."""
 
 
-class ReportSettings(Struct, frozen=True, kw_only=True):
-    """What zuul.conf says about reports (`[zuul]` section, v2's names)."""
-
-    url_pattern: str | None = None
-    status_url: str | None = None
-    report_times: bool = True
-    job_name_in_report: bool = False
-
-
 def report(
     layout: Layout,
     state: State,
     item: Item,
     verdict: Verdict,
     *,
-    settings: ReportSettings,
+    settings: Zuul,
     parameters: ParametersOf,
     with_jobs: bool = True,
 ) -> str:
-    """The whole message of a report. `with_jobs=False` is the form that the sql reporter stores."""
+    """The whole message of a report; `settings` is the `[zuul]` section. `with_jobs=False` is the form that the sql reporter stores."""
     pipeline = layout.pipelines[item.pipeline]
     match verdict:
         case "start":
@@ -66,7 +56,7 @@ def report(
     return text
 
 
-def job_lines(layout: Layout, state: State, item: Item, *, settings: ReportSettings, parameters: ParametersOf) -> str:
+def job_lines(layout: Layout, state: State, item: Item, *, settings: Zuul, parameters: ParametersOf) -> str:
     """One line a job, in tree order, each with its line end."""
     lines = []
     for name, result in results(layout, state, item).items():
