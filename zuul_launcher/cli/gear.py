@@ -1,4 +1,4 @@
-"""`zuul-launcher gear`: call any Gearman function, look at a server, test it. `zuul-launcher gearman`: be the server."""
+"""`zuul-launcher gear`: call any Gearman function, look at a server, test it. `zuul-launcher gearman`: be a server."""
 
 import json
 import logging

@@ -83,10 +83,11 @@ def _status_of(job: Job | None) -> list[bytes]:
 
 
 def _option(queue: JobQueue, peer: Peer, packet: Packet, now: float) -> None:
+    """Accepted, and without effect: WORK_EXCEPTION is forwarded to all. `gear` does not ask for it and expects it, and
+    libgearman ends the job with it whether it asked or not."""
     if packet.body != b"exceptions":
         _answer(queue, peer, Command.ERROR, b"UNKNOWN_OPTION", b"the only option is exceptions")
         return
-    peer.wants_exceptions = True
     _answer(queue, peer, Command.OPTION_RES, packet.body)
 
 

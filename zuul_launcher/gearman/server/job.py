@@ -46,7 +46,6 @@ class Peer:
     address: str
     descriptor: int
     client_id: str = "-"
-    wants_exceptions: bool = False
     functions: dict[bytes, float] = field(default_factory=dict)  # name -> seconds a job may take, 0 for any
     asleep: bool = False
     woken_for: "Job | None" = None  # it got a NOOP because of this job and has not grabbed since
