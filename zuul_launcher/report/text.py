@@ -36,7 +36,10 @@ def report(
     parameters: ParametersOf,
     with_jobs: bool = True,
 ) -> str:
-    """The whole message of a report; `settings` is the `[zuul]` section. `with_jobs=False` is the form that the sql reporter stores."""
+    """The whole message of a report, as the `[zuul]` section wants it.
+
+    `with_jobs=False` is the form that the sql reporter stores.
+    """
     pipeline = layout.pipelines[item.pipeline]
     match verdict:
         case "start":
