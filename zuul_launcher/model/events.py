@@ -25,6 +25,7 @@ class Trigger(Struct, frozen=True, kw_only=True, omit_defaults=True):
     comment: str | None = None
     account: Account | None = None  # who caused it
     approvals: tuple[Approval, ...] = ()  # given with it
+    created_on: int = 0  # epoch seconds by Gerrit's clock; 0: an old Gerrit, which does not say
 
 
 class LayoutLoaded(Event, frozen=True, kw_only=True):
