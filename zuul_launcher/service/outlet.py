@@ -1,0 +1,101 @@
+"""One target's share of the outbox: deliver its rows in order, at least once, until each is answered.
+
+A row that the target cannot take now holds up those behind it: reports and submits keep their order.
+"""
+
+import logging
+from collections.abc import Callable
+from enum import Enum
+
+import msgspec
+from sqlalchemy import Engine
+
+from zuul_launcher.db import outbox
+from zuul_launcher.errors import RemoteUnavailable
+from zuul_launcher.service.payload import PAYLOADS, Payload
+
+DELAYS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)  # seconds before the next try of a row; the last one repeats
+IDLE = 60.0  # seconds until the table is looked at again without being woken
+
+log = logging.getLogger("zuul_launcher.outbox")
+
+
+class Delivered(Enum):
+    DONE = "done"
+    ANSWER_FOLLOWS = "answer follows"  # an event will finish the row
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """One try of one row."""
+
+    row: int
+    payload: Payload
+    first: bool  # nobody has tried before: no trace of it can be in the world
+    since: float  # epoch seconds of the first try
+
+
+class Outlet:
+    """Not a thread: `turn` delivers what is due in the caller's thread."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        token: int,
+        target: str,
+        perform: Callable[[Delivery], Delivered],
+        clock: Callable[[], float],
+    ) -> None:
+        self._engine = engine
+        self._token = token
+        self.target = target
+        self._perform = perform
+        self._clock = clock
+        self._answer_follows: set[int] = set()
+        self._troubled = False
+
+    def turn(self) -> float:
+        """Deliver every row that is due. Seconds until there may be more to do.
+
+        RemoteUnavailable: the database is away. Fenced: another scheduler took over.
+        """
+        rows = outbox.todo(self._engine, self.target)
+        self._answer_follows &= {row.id for row in rows}
+        for row in rows:
+            if row.id in self._answer_follows:
+                continue
+            now = self._clock()
+            if row.not_before > now:
+                return row.not_before - now
+            self._try(row, now)
+        return IDLE
+
+    def _try(self, row: outbox.Row, now: float) -> None:
+        outbox.trying(self._engine, self._token, row.id, now)
+        delivery = Delivery(
+            row=row.id,
+            payload=msgspec.json.decode(row.payload, type=PAYLOADS[row.kind]),
+            first=row.deliveries == 0,
+            since=now if row.first_tried_at is None else row.first_tried_at,
+        )
+        try:
+            outcome = self._perform(delivery)
+        except RemoteUnavailable as error:
+            self._postpone(row, error)
+            return
+        self._say_recovered()
+        if outcome is Delivered.ANSWER_FOLLOWS:
+            self._answer_follows.add(row.id)
+        else:
+            outbox.finish(self._engine, self._token, row.id)
+
+    def _postpone(self, row: outbox.Row, error: RemoteUnavailable) -> None:
+        delay = DELAYS[min(row.deliveries, len(DELAYS) - 1)]
+        outbox.postpone(self._engine, self._token, row.id, self._clock() + delay, str(error))
+        if not self._troubled:
+            log.warning("%s: %s waits: %s", self.target, row.kind, error)
+        self._troubled = True
+
+    def _say_recovered(self) -> None:
+        if self._troubled:
+            log.info("%s: goes on", self.target)
+        self._troubled = False

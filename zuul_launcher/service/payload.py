@@ -1,0 +1,220 @@
+"""What an action needs in the world, worked out from the state in the step's transaction. Pure.
+
+From then on an outbox row stands for itself: a delivery after a restart does the very same.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from zuul_launcher.db.outbox import NewRow
+from zuul_launcher.gearman.params import merge_request, parameters
+from zuul_launcher.model.actions import AnyAction, Cancel, Describe, Launch, Merge, Report, Verdict
+from zuul_launcher.model.change import Change, Subject
+from zuul_launcher.model.layout import Layout, Pipeline, Precedence, Reporter
+from zuul_launcher.model.queue import Item, State
+from zuul_launcher.model.reading import subject_of
+from zuul_launcher.report.text import ParametersOf, report
+from zuul_launcher.settings import Zuul
+
+MERGER = "merger"
+GEARMAN = "gearman"
+
+
+class MergePayload(Struct, frozen=True, kw_only=True):
+    item: str
+    attempt: int
+    function: str
+    arguments: dict[str, Any]
+    precedence: Precedence
+
+
+class LaunchPayload(Struct, frozen=True, kw_only=True):
+    item: str
+    attempt: int
+    build: str
+    job: str
+    parameters: dict[str, Any]  # before the parameter function
+    parameter_function: str | None
+    context: dict[str, Any]  # what the parameter function may look at
+    precedence: Precedence
+    layout: str  # hash: its includes hold the parameter function
+
+
+class CancelPayload(Struct, frozen=True, kw_only=True):
+    item: str
+    attempt: int
+    build: str
+
+
+class DescribePayload(Struct, frozen=True, kw_only=True):
+    item: str
+    attempt: int
+    verdict: str | None
+    subject: Subject
+    pipeline: str
+    concurrent: tuple[Change, ...]
+
+
+class ReportPayload(Struct, frozen=True, kw_only=True):
+    item: str
+    attempt: int
+    verdict: Verdict
+    subject: Subject
+    message: str
+    reporters: tuple[Reporter, ...]
+    submit: bool
+
+
+Payload = MergePayload | LaunchPayload | CancelPayload | DescribePayload | ReportPayload
+PAYLOADS: dict[str, type[Payload]] = {
+    "Merge": MergePayload,
+    "Launch": LaunchPayload,
+    "Cancel": CancelPayload,
+    "Describe": DescribePayload,
+    "Report": ReportPayload,
+}
+
+
+class World(Struct, frozen=True, kw_only=True):
+    """What payloads depend on besides state and layout."""
+
+    zuul: Zuul
+    urls: Mapping[str, Callable[[str], str]]  # connection -> git URL of a project
+    parameters: ParametersOf  # of builds that were launched
+
+
+def gerrit_target(connection: str) -> str:
+    """The outlet that reports for a pipeline of this source."""
+    return f"gerrit:{connection}"
+
+
+def rows(actions: Sequence[AnyAction], state: State, layout: Layout, world: World) -> list[NewRow]:
+    """The outbox rows of a step's actions (`Answer`, `Close` and `Ignore` are dealt with on the spot)."""
+    made = []
+    for action in actions:
+        found = _payload(action, state, layout, world)
+        if found is not None:
+            target, payload = found
+            kind = type(action).__name__
+            made.append(NewRow(kind=kind, target=target, key=payload.item, payload=msgspec.json.encode(payload)))
+    return made
+
+
+def _payload(action: AnyAction, state: State, layout: Layout, world: World) -> tuple[str, Payload] | None:
+    match action:
+        case Merge() if _is_current(action, state):
+            return MERGER, _merge(action, state, layout, world)
+        case Launch() if _is_current(action, state):
+            return GEARMAN, _launch(action, state, layout)
+        case Cancel():
+            return GEARMAN, CancelPayload(item=action.item, attempt=action.attempt, build=action.build)
+        case Describe() if action.item in state.items:
+            return GEARMAN, _describe(action, state)
+        case Report() if action.item in state.items:
+            return _report(action, state, layout, world)
+        case _:
+            return None
+
+
+def _is_current(action: Merge | Launch, state: State) -> bool:
+    """False if the same step took it back."""
+    item = state.items.get(action.item)
+    return item is not None and item.attempt == action.attempt
+
+
+def _merge(action: Merge, state: State, layout: Layout, world: World) -> MergePayload:
+    item = state.items[action.item]
+    function, arguments = merge_request(state, layout, item, world.urls)
+    precedence = layout.pipelines[item.pipeline].precedence
+    return MergePayload(
+        item=item.id, attempt=item.attempt, function=function, arguments=arguments, precedence=precedence
+    )
+
+
+def _launch(action: Launch, state: State, layout: Layout) -> LaunchPayload:
+    item = state.items[action.item]
+    job = layout.jobs[action.job]
+    return LaunchPayload(
+        item=item.id,
+        attempt=item.attempt,
+        build=action.build,
+        job=job.name,
+        parameters=parameters(state, item, item.build_set.builds[job.name]),
+        parameter_function=job.parameter_function,
+        context=_context(state, item, job.tags, job.voting) if job.parameter_function else {},
+        precedence=layout.pipelines[item.pipeline].precedence,
+        layout=state.layout,
+    )
+
+
+def _context(state: State, item: Item, tags: tuple[str, ...], voting: bool) -> dict[str, Any]:
+    """What a parameter function is shown (behaviour of v2: which attributes a change has tells the kinds apart)."""
+    subject = subject_of(state, item)
+    if isinstance(subject, Change):
+        facts: dict[str, Any] = {
+            "number": subject.number,
+            "patchset": subject.patchset,
+            "branch": subject.branch,
+            "refspec": subject.ref,
+            "files": list(subject.files),
+            "url": subject.url,
+            "owner": msgspec.to_builtins(subject.owner) if subject.owner else None,
+        }
+    else:
+        facts = {"ref": subject.ref, "oldrev": subject.oldrev, "newrev": subject.newrev}
+    return {
+        "change": facts,
+        "project": subject.project,
+        "pipeline": item.pipeline,
+        "live": item.live,
+        "build_set": {"ref": item.build_set.ref, "commit": item.build_set.commit, "zuul_url": item.build_set.zuul_url},
+        "tags": list(tags),
+        "voting": voting,
+    }
+
+
+def _describe(action: Describe, state: State) -> DescribePayload:
+    item = state.items[action.item]
+    ahead = [state.items[name] for name in item.build_set.ahead if name in state.items]
+    subjects = [subject_of(state, other) for other in ahead]
+    return DescribePayload(
+        item=item.id,
+        attempt=action.attempt,
+        verdict=action.verdict,
+        subject=subject_of(state, item),
+        pipeline=item.pipeline,
+        concurrent=tuple(subject for subject in subjects if isinstance(subject, Change)),
+    )
+
+
+def _report(action: Report, state: State, layout: Layout, world: World) -> tuple[str, ReportPayload]:
+    item = state.items[action.item]
+    pipeline = layout.pipelines[item.pipeline]
+    message = report(layout, state, item, action.verdict, settings=world.zuul, parameters=world.parameters)
+    payload = ReportPayload(
+        item=item.id,
+        attempt=action.attempt,
+        verdict=action.verdict,
+        subject=subject_of(state, item),
+        message=message,
+        reporters=_reporters(pipeline, action),
+        submit=action.submit,
+    )
+    return gerrit_target(pipeline.source), payload
+
+
+def _reporters(pipeline: Pipeline, action: Report) -> tuple[Reporter, ...]:
+    if action.disabled:
+        return pipeline.disabled
+    match action.verdict:
+        case "start":
+            return pipeline.start
+        case "success":
+            return pipeline.success
+        case "merge-failure":
+            return pipeline.merge_failure
+        case "failure" | "dependency-failure":
+            return pipeline.failure
