@@ -78,12 +78,12 @@ def _url(dburi: str) -> URL:
 
 
 def _sqlite(url: URL) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": SECONDS}, hide_parameters=True)
+    limits = {} if "timeout" in url.query else {"timeout": SECONDS}
+    engine = create_engine(url, connect_args=limits, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
         connection.isolation_level = None  # the driver begins no transactions: `begin` does
-        connection.execute(f"PRAGMA busy_timeout = {SECONDS * 1000}")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
