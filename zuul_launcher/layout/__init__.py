@@ -1,0 +1,1 @@
+"""layout.yaml -> `model.Layout`, or all that is wrong with it, each mistake with file, line and column."""

@@ -1,0 +1,69 @@
+"""What is wrong with a layout: each mistake with file, line and column, all of them together."""
+
+from typing import Protocol
+
+from msgspec import Struct
+
+from zuul_launcher.errors import ConfigurationError
+
+
+class Placed(Protocol):
+    """Anything that stands somewhere in a file, counted from 1."""
+
+    @property
+    def line(self) -> int: ...
+
+    @property
+    def column(self) -> int: ...
+
+
+class Place(Struct, frozen=True):
+    line: int = 1
+    column: int = 1
+
+
+class Problem(Struct, frozen=True):
+    file: str
+    line: int
+    column: int
+    message: str
+    hint: str | None = None  # what to do
+
+    def __str__(self) -> str:
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"{self.file}:{self.line}:{self.column}: {self.message}{hint}"
+
+
+class LayoutErrors(ConfigurationError):
+    """Everything that is wrong with a layout, in the order of the file; the text has a line for each."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+class Problems:
+    """Errors and warnings of one layout, collected while it is read. What is shared by aliases is told once."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self._errors: dict[Problem, None] = {}
+        self._warnings: dict[Problem, None] = {}
+
+    def refuse(self, place: Placed, message: str, hint: str | None = None, file: str | None = None) -> None:
+        self._errors[Problem(file or self.file, place.line, place.column, message, hint)] = None
+
+    def warn(self, place: Placed, message: str, hint: str | None = None, file: str | None = None) -> None:
+        self._warnings[Problem(file or self.file, place.line, place.column, message, hint)] = None
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        return self._sorted(self._errors)
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        return self._sorted(self._warnings)
+
+    def _sorted(self, problems: dict[Problem, None]) -> tuple[Problem, ...]:
+        """The layout itself first, then its includes."""
+        return tuple(sorted(problems, key=lambda one: (one.file != self.file, one.file, one.line, one.column)))
