@@ -1,0 +1,1 @@
+"""The Gerrit shell: events come in over SSH, facts are asked for, reports go out. `parse` decides, the rest acts."""
