@@ -106,6 +106,17 @@ def test_a_server_that_went_down_is_unavailable_until_it_is_back(postgresql: Clu
 
 
 @pytest.mark.postgresql
+def test_a_restart_of_the_server_between_two_writes_is_not_even_noticed(postgresql: Cluster) -> None:
+    engine = connect(postgresql.new_database())
+    held = prepared(engine)
+    postgresql.stop()
+    postgresql.start()
+    journal.receive(engine, held, "rpc", b"", 0.0)
+    assert len(journal.all_received(engine)) == 1
+    engine.dispose()
+
+
+@pytest.mark.postgresql
 def test_a_server_that_goes_down_in_a_transaction_is_unavailable(postgresql: Cluster) -> None:
     engine = connect(postgresql.new_database())
     prepared(engine)
