@@ -15,7 +15,7 @@ from zuul_launcher.layout.problems import LayoutErrors, Problem, Problems
 from zuul_launcher.layout.projects import ProjectReading
 from zuul_launcher.layout.queues import shared_queues
 from zuul_launcher.layout.reading import EXTRA, REQUIRED, Reading
-from zuul_launcher.layout.tree import Mapping, Node, parse_file
+from zuul_launcher.layout.tree import Mapping, Node, Sequence, parse_file
 from zuul_launcher.model.layout import Job, Layout, Pipeline, Project
 
 _REQUIRED = ("pipelines", "projects")
@@ -68,7 +68,9 @@ def _read(reading: Reading, root: Node, path: Path, connections: dict[str, str])
     includes, functions = read_includes(reading, sections.get("includes"), path)
     pipelines = read_pipelines(reading, sections["pipelines"], connections) if "pipelines" in sections else {}
     entries = read_jobs(reading, sections.get("jobs"), functions)
-    project_reading = ProjectReading(reading, list(pipelines) or None)
+    project_reading = ProjectReading(
+        reading, list(pipelines) if isinstance(sections.get("pipelines"), Sequence) else None
+    )
     if "project-templates" in sections:
         project_reading.read_templates(sections["project-templates"])
     projects = project_reading.read_projects(sections["projects"]) if "projects" in sections else {}

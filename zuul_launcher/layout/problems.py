@@ -51,10 +51,14 @@ class Problems:
         self._warnings: dict[Problem, None] = {}
 
     def refuse(self, place: Placed, message: str, hint: str | None = None, file: str | None = None) -> None:
-        self._errors[Problem(file or self.file, place.line, place.column, message, hint)] = None
+        self._errors[self._problem(place, message, hint, file)] = None
 
     def warn(self, place: Placed, message: str, hint: str | None = None, file: str | None = None) -> None:
-        self._warnings[Problem(file or self.file, place.line, place.column, message, hint)] = None
+        self._warnings[self._problem(place, message, hint, file)] = None
+
+    def count(self) -> int:
+        """Of errors so far."""
+        return len(self._errors)
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -64,6 +68,14 @@ class Problems:
     def warnings(self) -> tuple[Problem, ...]:
         return self._sorted(self._warnings)
 
+    def _problem(self, place: Placed, message: str, hint: str | None, file: str | None) -> Problem:
+        return Problem(file or self.file, place.line, place.column, _one_line(message), hint and _one_line(hint))
+
     def _sorted(self, problems: dict[Problem, None]) -> tuple[Problem, ...]:
         """The layout itself first, then its includes."""
         return tuple(sorted(problems, key=lambda one: (one.file != self.file, one.file, one.line, one.column)))
+
+
+def _one_line(text: str) -> str:
+    """Names of the file can hold anything: what is not to be seen is shown escaped."""
+    return text if text.isprintable() else "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)

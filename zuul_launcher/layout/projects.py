@@ -9,7 +9,7 @@ from zuul_launcher.layout.reading import EXTRA, REQUIRED, Fields, Reading
 from zuul_launcher.layout.tree import Mapping, Node
 from zuul_launcher.model.layout import JobNode, Project
 
-MAXIMUM_ENTRIES = 2_000_000  # jobs in all trees together
+MAXIMUM_ENTRIES = 1_000_000  # jobs in all trees together
 
 _MERGE_MODES = ("merge", "merge-resolve", "cherry-pick")
 
@@ -48,10 +48,10 @@ class ProjectReading:
             name = fields.read("name", self.reading.name) if fields else None
             if fields is None or name is None or not self.reading.unique(seen, name, fields["name"]):
                 continue
-            before = len(self.reading.problems.errors)
+            before = self.reading.problems.count()
             trees = self._trees(fields, ("name",), is_template=True)
             found = set().union(*(jobtree.parameters(twigs) for twigs in trees.values()))
-            self.templates[name] = Template(trees, found, is_broken=len(self.reading.problems.errors) > before)
+            self.templates[name] = Template(trees, found, is_broken=self.reading.problems.count() > before)
 
     def read_projects(self, node: Node) -> dict[str, Project]:
         seen: dict[str, Node] = {}

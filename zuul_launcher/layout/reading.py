@@ -24,7 +24,7 @@ class Reading:
 
     def __init__(self, problems: Problems) -> None:
         self.problems = problems
-        self._hints = 0
+        self._hints: dict[tuple[str, frozenset[str]], str | None] = {}
         self._patterns: dict[int, tuple[str, ...]] = {}  # by id of the node: aliases share long lists
 
     def refuse(self, node: Node, message: str, hint: str | None = None) -> None:
@@ -138,11 +138,11 @@ class Reading:
 
     def alike(self, given: str, known: Iterable[str]) -> str | None:
         """A hint at the known name that was probably meant."""
-        self._hints += 1
-        if self._hints > _MAXIMUM_HINTS or len(given) > 200:
-            return None
-        close = difflib.get_close_matches(given, list(known), n=1)
-        return f"did you mean {close[0]!r}?" if close else None
+        key = given, frozenset(known)
+        if key not in self._hints and len(self._hints) < _MAXIMUM_HINTS and len(given) < 200:
+            close = difflib.get_close_matches(given, sorted(key[1]), n=1)
+            self._hints[key] = f"did you mean {close[0]!r}?" if close else None
+        return self._hints.get(key)
 
     def unique(self, seen: dict[str, Node], name: str, node: Node) -> bool:
         """False, and a report, if the name was met before."""

@@ -18,7 +18,7 @@ from zuul_launcher.layout.problems import Place, Problems
 
 MAXIMUM_BYTES = 20_000_000
 MAXIMUM_NESTING = 50
-MAXIMUM_NODES = 1_000_000  # aliases counted as what they stand for
+MAXIMUM_NODES = 500_000  # aliases counted as what they stand for
 MAXIMUM_INTEGER = 2**53
 
 _TAG = "tag:yaml.org,2002:"
