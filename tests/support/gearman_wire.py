@@ -94,9 +94,35 @@ class Wire:
         self.socket.close()
 
 
+class Place:
+    """A server to talk to, and all connections that a test opens to it."""
+
+    def __init__(self, name: str, port: int) -> None:
+        self.name = name
+        self.port = port
+        self._wires: list[Wire] = []
+
+    def connect(self) -> Wire:
+        wire = Wire(self.port)
+        self._wires.append(wire)
+        return wire
+
+    def worker(self, *functions: bytes) -> Wire:
+        """A worker whose functions the server knows."""
+        wire = self.connect()
+        for function in functions:
+            wire.send(Command.CAN_DO, function)
+        wire.echo()
+        return wire
+
+    def close(self) -> None:
+        for wire in self._wires:
+            wire.close()
+
+
 @contextmanager
-def our_server(options: Options | None = None) -> Iterator[int]:
-    """Our server in a thread, on a free port of the loopback; the port is yielded."""
+def our_server(options: Options | None = None) -> Iterator[Place]:
+    """Our server in a thread, on a free port of the loopback."""
     ports: list[int] = []
     started = threading.Event()
     loops: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
@@ -113,9 +139,11 @@ def our_server(options: Options | None = None) -> Iterator[int]:
     thread = threading.Thread(target=lambda: asyncio.run(serve()), name="gearman-server")
     thread.start()
     assert started.wait(DEADLINE)
+    place = Place("ours", ports[0])
     try:
-        yield ports[0]
+        yield place
     finally:
+        place.close()
         loop, stopped = loops[0]
         loop.call_soon_threadsafe(stopped.set)
         thread.join(DEADLINE)
@@ -123,15 +151,17 @@ def our_server(options: Options | None = None) -> Iterator[int]:
 
 
 @contextmanager
-def c_gearmand() -> Iterator[int]:
+def c_gearmand() -> Iterator[Place]:
     """C gearmand on a free port of the loopback."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     process = subprocess.Popen(["gearmand", "-L", "127.0.0.1", "-p", str(port), "-l", "none"])
+    place = Place("gearmand", port)
     try:
         wait_until(lambda: answers(port))
-        yield port
+        yield place
     finally:
+        place.close()
         process.terminate()
         process.wait(DEADLINE)
 

@@ -60,7 +60,7 @@ def _submit(queue: JobQueue, peer: Peer, packet: Packet, now: float) -> None:
     try:
         queue.submit(peer, Submission(function, unique, payload, priority, background), now)
     except QueueFull:
-        _answer(queue, peer, Command.ERROR, b"JOB_QUEUE_FULL", b"the function has as many jobs as maxqueue allows")
+        _answer(queue, peer, Command.ERROR, b"QUEUE_ERROR", b"the function has as many jobs as maxqueue allows")
 
 
 def _status(queue: JobQueue, peer: Peer, packet: Packet, now: float) -> None:
@@ -143,10 +143,8 @@ def _grab(queue: JobQueue, peer: Peer, packet: Packet, now: float) -> None:
         _answer(queue, peer, Command.NO_JOB)
     elif packet.command == Command.GRAB_JOB:
         _answer(queue, peer, Command.JOB_ASSIGN, job.handle, job.function, job.payload)
-    elif packet.command == Command.GRAB_JOB_UNIQ:
+    else:  # GRAB_JOB_ALL has an answer of its own only for jobs with a reducer, which we do not have
         _answer(queue, peer, Command.JOB_ASSIGN_UNIQ, job.handle, job.function, job.unique, job.payload)
-    else:  # the fourth argument is gearmand's reducer, which we have none of
-        _answer(queue, peer, Command.JOB_ASSIGN_ALL, job.handle, job.function, job.unique, b"", job.payload)
 
 
 def _progress(queue: JobQueue, peer: Peer, packet: Packet, now: float) -> None:

@@ -1,7 +1,7 @@
 """One connection: bytes of a socket to messages, and answers back. All rules of hygiene towards a peer are here.
 
 1. A peer that sends junk is told why if it can understand it, and closed.
-2. A message that was begun must be complete after MESSAGE_SECONDS, plus its size at SLOWEST_BYTES_PER_SECOND. Between
+2. A message that was begun must be complete in time: message_seconds, and its size at SLOWEST_BYTES_PER_SECOND. Between
    messages a peer may be silent as long as it likes: workers are.
 3. A peer with many messages gives the others a turn after TURN_MESSAGES of them.
 4. A peer that does not read what it is sent is closed once the backlog is over the limit.
@@ -20,7 +20,6 @@ from zuul_launcher.gearman.server.queue import JobQueue
 
 log = logging.getLogger("zuul_launcher.gearman.server")
 
-MESSAGE_SECONDS = 60.0
 SLOWEST_BYTES_PER_SECOND = 16 * 1024
 TURN_MESSAGES = 64
 
@@ -117,7 +116,7 @@ class Connection(asyncio.Protocol):
         """Set the deadline of a message that was begun; take it away once none is."""
         missing = self._framing.missing
         if missing and self._deadline is None and self._turn is None:
-            seconds = MESSAGE_SECONDS + missing / SLOWEST_BYTES_PER_SECOND
+            seconds = self._hub.options.message_seconds + missing / SLOWEST_BYTES_PER_SECOND
             self._deadline = self._loop.call_later(seconds, self._close, JunkReceived("a message without end"))
         elif not missing and self._deadline is not None:
             self._deadline.cancel()

@@ -9,3 +9,4 @@ class Options:
     packet_limit: int = 128 * 1024 * 1024  # bytes of one packet's body
     write_limit: int = 64 * 1024 * 1024  # bytes that a peer may leave unread before it is closed
     connection_limit: int = 10_000
+    message_seconds: float = 60.0  # how long a message that was begun may take, beside the time that its size needs

@@ -57,7 +57,6 @@ class Command(enum.IntEnum):
     SUBMIT_JOB_LOW = 33
     SUBMIT_JOB_LOW_BG = 34
     GRAB_JOB_ALL = 39
-    JOB_ASSIGN_ALL = 40
     GET_STATUS_UNIQUE = 41
     STATUS_RES_UNIQUE = 42
     MASS_DO = 101
