@@ -56,7 +56,7 @@ def gear() -> None:
 @click.argument("function")
 @click.option("--params", default="{}", show_default=True, help="Parameters of the job, as JSON.")
 @click.option("--unique", default="", help="Unique id: a second call with it joins the job of the first.")
-@click.option("--priority", type=click.Choice(list(probe.PRIORITIES)), default="normal", show_default=True)
+@click.option("--priority", type=click.Choice(["high", "normal", "low"]), default="normal", show_default=True)
 @click.option("--background", is_flag=True, help="Submit, and do not wait for the end.")
 @click.option("--timeout", type=click.FloatRange(0.1), default=CALL_SECONDS, show_default=True, help="Seconds to wait.")
 @_server_options

@@ -1,32 +1,40 @@
 """The small client of `gear call`, `gear status` and `gear ping`: any function, any server, one question at a time.
 
-`call` uses the `gear` library, as every job of ours does. The text protocol and ECHO go over a plain socket: gear's own
-server answers neither ECHO nor most of the text protocol, and each question here has a deadline.
+Over a plain socket, not the `gear` library: each question has a deadline of its own, a refused connection is told at
+once, and no thread outlives an answer. gear's own server answers neither ECHO nor most of the text protocol.
 """
 
-import queue
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
-
-import gear
+from typing import Literal
 
 from zuul_launcher.errors import RemoteRefused, RemoteUnavailable
 from zuul_launcher.gearman.server.packets import MAGIC_RESPONSE, Command, Framing, JunkReceived, Packet, request
 
 CONNECT_SECONDS = 10.0
-SUBMIT_SECONDS = 30.0
-ECHO_SECONDS = 2.0
+UNANSWERED_SECONDS = 1.0  # after which a question counts as one that the server does not know
 ANSWER_LIMIT = 128 * 1024 * 1024
 
 Priority = Literal["high", "normal", "low"]
-PRIORITIES: dict[Priority, bytes] = {
-    "high": gear.PRECEDENCE_HIGH,
-    "normal": gear.PRECEDENCE_NORMAL,
-    "low": gear.PRECEDENCE_LOW,
+Kind = Literal["created", "data", "warning", "status", "complete", "fail", "exception"]
+SUBMISSIONS: dict[tuple[Priority, bool], Command] = {
+    ("high", False): Command.SUBMIT_JOB_HIGH,
+    ("normal", False): Command.SUBMIT_JOB,
+    ("low", False): Command.SUBMIT_JOB_LOW,
+    ("high", True): Command.SUBMIT_JOB_HIGH_BG,
+    ("normal", True): Command.SUBMIT_JOB_BG,
+    ("low", True): Command.SUBMIT_JOB_LOW_BG,
+}
+KINDS: dict[int, Kind] = {
+    Command.WORK_DATA: "data",
+    Command.WORK_WARNING: "warning",
+    Command.WORK_STATUS: "status",
+    Command.WORK_COMPLETE: "complete",
+    Command.WORK_FAIL: "fail",
+    Command.WORK_EXCEPTION: "exception",
 }
 
 
@@ -45,7 +53,7 @@ class Call:
 class CallEvent:
     """What a server said about a job. `data`: the handle of "created", "5/10" of "status", else the packet's data."""
 
-    kind: Literal["created", "data", "warning", "status", "complete", "fail", "exception"]
+    kind: Kind
     data: bytes
 
     @property
@@ -90,73 +98,41 @@ def call(server: str, port: int, wanted: Call, timeout: float) -> Iterator[CallE
 
     Raises RemoteUnavailable (no connection, connection lost, nothing within `timeout` seconds) and RemoteRefused.
     """
-    heard: queue.Queue[CallEvent | None] = queue.Queue()
     deadline = time.monotonic() + timeout
-    client = _Client(heard)
-    try:
-        client.addServer(server, port)
-        try:
-            client.waitForServer(min(CONNECT_SECONDS, timeout))
-        except gear.TimeoutError:
-            raise RemoteUnavailable(f"no connection to {server} port {port}") from None
-        job = gear.Job(wanted.function, wanted.payload, unique=wanted.unique)
-        try:
-            client.submitJob(job, wanted.background, PRIORITIES[wanted.priority], min(SUBMIT_SECONDS, timeout))
-        except gear.GearmanError as error:
-            raise RemoteRefused(f"{server} did not take the job: {error}") from error
-        yield CallEvent("created", job.handle)
-        while not wanted.background:
-            try:
-                event = heard.get(timeout=max(0.0, deadline - time.monotonic()))
-            except queue.Empty:
-                raise RemoteUnavailable(f"the job did not end within {timeout:g} s; it may go on") from None
-            if event is None:
-                raise RemoteUnavailable(f"the connection to {server} broke before the job ended")
-            yield event
-            if event.final:
-                return
-    finally:
-        client.shutdown()
+    command = SUBMISSIONS[wanted.priority, wanted.background]
+    with _connection(server, port, min(CONNECT_SECONDS, timeout)) as opened:
+        opened.sendall(request(command, wanted.function.encode(), wanted.unique.encode(), wanted.payload))
+        for packet in _packets(opened, deadline):
+            if packet.command == Command.ERROR:
+                text = packet.body.replace(b"\0", b": ").decode(errors="replace")
+                raise RemoteRefused(f"{server} port {port} did not take the job: {text}")
+            if packet.command == Command.JOB_CREATED:
+                yield CallEvent("created", packet.body)
+                if wanted.background:
+                    return
+            elif packet.command in KINDS:
+                event = _event(packet)
+                yield event
+                if event.final:
+                    return
 
 
-class _Client(gear.Client):  # type: ignore[misc]  # gear has no types
-    """Puts what is heard about the one job into a queue; None when the connection breaks."""
+def _event(packet: Packet) -> CallEvent:
+    data = packet.body.partition(b"\0")[2]
+    kind = KINDS[packet.command]
+    return CallEvent(kind, data.replace(b"\0", b"/") if kind == "status" else data)
 
-    def __init__(self, heard: "queue.Queue[CallEvent | None]") -> None:
-        super().__init__("zuul-launcher-gear")
-        self._heard = heard
 
-    def _onConnect(self, conn: Any) -> None:
-        conn.conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        super()._onConnect(conn)
-
-    def handleWorkData(self, packet: Any) -> Any:
-        self._heard.put(CallEvent("data", packet.getArgument(1, True)))
-        return super().handleWorkData(packet)
-
-    def handleWorkWarning(self, packet: Any) -> Any:
-        self._heard.put(CallEvent("warning", packet.getArgument(1, True)))
-        return super().handleWorkWarning(packet)
-
-    def handleWorkStatus(self, packet: Any) -> Any:
-        self._heard.put(CallEvent("status", b"/".join((packet.getArgument(1), packet.getArgument(2)))))
-        return super().handleWorkStatus(packet)
-
-    def handleWorkComplete(self, packet: Any) -> Any:
-        self._heard.put(CallEvent("complete", packet.getArgument(1, True)))
-        return super().handleWorkComplete(packet)
-
-    def handleWorkFail(self, packet: Any) -> Any:
-        self._heard.put(CallEvent("fail", b""))
-        return super().handleWorkFail(packet)
-
-    def handleWorkException(self, packet: Any) -> Any:
-        self._heard.put(CallEvent("exception", packet.getArgument(1, True)))
-        return super().handleWorkException(packet)
-
-    def handleDisconnect(self, job: Any) -> Any:
-        self._heard.put(None)
-        return super().handleDisconnect(job)
+def _packets(opened: socket.socket, deadline: float) -> Iterator[Packet]:
+    """What the server sends until the deadline. Raises TimeoutError then."""
+    framing = Framing(ANSWER_LIMIT, MAGIC_RESPONSE)
+    while True:
+        while isinstance(packet := framing.next(), Packet):
+            yield packet
+        opened.settimeout(max(0.001, deadline - time.monotonic()))
+        if not (data := opened.recv(65536)):
+            raise ConnectionError("the server closed the connection")
+        framing.feed(data)
 
 
 def status(server: str, port: int, timeout: float = CONNECT_SECONDS) -> ServerStatus:
@@ -175,17 +151,13 @@ def status(server: str, port: int, timeout: float = CONNECT_SECONDS) -> ServerSt
 def ping(server: str, port: int, timeout: float = CONNECT_SECONDS) -> Ping:
     """Measure a round trip. Raises RemoteUnavailable."""
     try:
-        seconds = _measure_echo(server, port, min(timeout, ECHO_SECONDS))
-    except _NoAnswer:  # gear's own server does not know ECHO
+        seconds = _measure_echo(server, port, min(timeout, UNANSWERED_SECONDS))
+    except RemoteUnavailable:  # gear's own server does not know ECHO
         with _connection(server, port, timeout) as opened:
             begun = time.monotonic()
             _ask_list(opened, b"status")
             seconds = time.monotonic() - begun
     return Ping(seconds, _version(server, port, timeout))
-
-
-class _NoAnswer(RemoteUnavailable):
-    """The server is there, but did not answer this question."""
 
 
 @contextmanager
@@ -199,39 +171,37 @@ def _connection(server: str, port: int, timeout: float) -> Iterator[socket.socke
         try:
             yield opened
         except TimeoutError:
-            raise _NoAnswer(f"{server} port {port} does not answer") from None
-        except (OSError, JunkReceived, ValueError) as error:
+            raise RemoteUnavailable(f"{server} port {port} did not answer in time") from None
+        except OSError as error:
+            raise RemoteUnavailable(f"connection to {server} port {port} lost: {error}") from error
+        except (JunkReceived, ValueError) as error:
             raise RemoteUnavailable(f"{server} port {port} does not speak Gearman: {error}") from error
 
 
 def _measure_echo(server: str, port: int, timeout: float) -> float:
-    framing = Framing(ANSWER_LIMIT, MAGIC_RESPONSE)
     with _connection(server, port, timeout) as opened:
         begun = time.monotonic()
         opened.sendall(request(Command.ECHO_REQ, b"ping"))
-        while (answer := framing.next()) is None:
-            if not (data := opened.recv(4096)):
-                raise _NoAnswer(f"{server} port {port} closed the connection")
-            framing.feed(data)
+        answer = next(_packets(opened, begun + timeout))
         if answer != Packet(Command.ECHO_RES, b"ping"):
-            raise _NoAnswer(f"{server} port {port} does not echo")
+            raise RemoteUnavailable(f"{server} port {port} does not echo")
         return time.monotonic() - begun
 
 
 def _version(server: str, port: int, timeout: float) -> str:
     """Asked on a connection of its own: gear's own server does not answer it at all."""
     try:
-        with _connection(server, port, min(timeout, ECHO_SECONDS)) as opened:
+        with _connection(server, port, min(timeout, UNANSWERED_SECONDS)) as opened:
             return _ask(opened, b"version", (b"\n",)).decode(errors="replace").strip().removeprefix("OK ")
-    except _NoAnswer:
+    except RemoteUnavailable:
         return ""
 
 
 def _job_handles(server: str, port: int, timeout: float) -> tuple[str, ...] | None:
     try:
-        with _connection(server, port, min(timeout, ECHO_SECONDS)) as opened:
+        with _connection(server, port, min(timeout, UNANSWERED_SECONDS)) as opened:
             return tuple(line.split("\t")[0] for line in _ask_list(opened, b"show jobs"))
-    except _NoAnswer:
+    except RemoteUnavailable:
         return None
 
 
@@ -246,7 +216,7 @@ def _ask(opened: socket.socket, question: bytes, ends: tuple[bytes, ...]) -> byt
     while not answer.endswith(ends) and answer != b".\n":
         data = opened.recv(65536)
         if not data:
-            raise _NoAnswer("the connection was closed")
+            raise ConnectionError("the server closed the connection")
         answer += data
         if len(answer) > ANSWER_LIMIT:
             raise ValueError("an answer without end")
