@@ -7,13 +7,15 @@ Rules
    (cancels.py).
 3. What counts is the latest data that the worker sent, in WORK_DATA or WORK_COMPLETE; how the job ended does not
    matter.
-4. A connection that broke costs no try: when it is back each open build is taken up again (reattach.py decides how).
+4. A build that ended here is not launched again, whoever asks: what is asked for twice was delivered twice.
+5. A connection that broke costs no try: when it is back each open build is taken up again (reattach.py decides how).
 """
 
 import json
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from functools import partial
+from uuid import uuid4
 
 from msgspec import structs
 
@@ -29,6 +31,7 @@ from zuul_launcher.gearman.registrations import ASK_SECONDS, Registrations
 from zuul_launcher.model.events import AnyEvent, BuildFinished, BuildLost, BuildProgress, BuildQueued
 
 CHECK_SECONDS = 300.0
+REMEMBERED = 10_000  # builds that ended
 
 
 class Builds:
@@ -54,6 +57,7 @@ class Builds:
         self._registrations = Registrations(client, ask_seconds)
         self._cancels = Cancels(client, self._drop)
         self._open: dict[str, OpenBuild] = {}
+        self._ended: dict[str, None] = {}  # uuids, the latest ones
         client.subscribe(self._connection_changed)
 
     # For all threads
@@ -85,13 +89,13 @@ class Builds:
             raise RemoteUnavailable(f"no connection to Gearman server {self._client.address}")
         function = f"set_description:{manager}"
         payload = json.dumps({"name": job, "number": number, "html_description": html}).encode()
-        submit = partial(self._client.submit, Submission(function, payload, precedence="low"), lambda word: None)
+        submit = partial(self._client.submit, Submission(function, payload, uuid4().hex, "low"), lambda word: None)
         self._client.call(partial(self._when_registered, function, submit, lambda: None))
 
     # Launching
 
     def _add(self, request: BuildRequest) -> None:
-        if request.build in self._open:
+        if request.build in self._open or request.build in self._ended:
             return
         build = OpenBuild(request, submitted=request.resumed)
         self._open[request.build] = build
@@ -145,7 +149,7 @@ class Builds:
             case Kind.STATUS:
                 self._progress(build)
             case Kind.COMPLETE | Kind.FAIL | Kind.EXCEPTION:
-                self._ended(build, word)
+                self._end(build, word)
             case Kind.REFUSED:
                 self._finish(build, "EXCEPTION", "the Gearman server refused it: " + _text(word.data))
             case Kind.LOST:
@@ -182,7 +186,7 @@ class Builds:
             )
         )
 
-    def _ended(self, build: OpenBuild, word: Word) -> None:
+    def _end(self, build: OpenBuild, word: Word) -> None:
         if build.cancel and self._cancels.may_still_run(build, word):
             return
         if word.kind is Kind.COMPLETE and word.data:
@@ -267,6 +271,9 @@ class Builds:
     # Cancelling
 
     def _cancel(self, request: BuildRequest, future: Future[None]) -> None:
+        if request.build in self._ended:
+            future.set_result(None)
+            return
         build = self._open.get(request.build)
         if build is None:
             build = OpenBuild(request, submitted=True)
@@ -287,6 +294,9 @@ class Builds:
         if not self._is_open(build):
             return False
         del self._open[build.request.build]
+        self._ended[build.request.build] = None
+        if len(self._ended) > REMEMBERED:
+            del self._ended[next(iter(self._ended))]
         if build.handle is not None:
             self._client.forget(build.handle)
         for future in build.cancel:

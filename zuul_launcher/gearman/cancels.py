@@ -12,6 +12,7 @@ Rules
 import json
 from collections.abc import Callable
 from functools import partial
+from uuid import uuid4
 
 from zuul_launcher.gearman.client import Client, JobStatus, Kind, Receive, ServerKind, Submission, Word
 from zuul_launcher.gearman.openbuild import OpenBuild
@@ -41,7 +42,7 @@ class Cancels:
 
     def send_stop(self, build: OpenBuild, receive: Receive) -> None:
         payload = json.dumps({"name": build.request.job, "number": build.data.number}).encode()
-        self._client.submit(Submission(f"stop:{build.data.manager}", payload, precedence="high"), receive)
+        self._client.submit(Submission(f"stop:{build.data.manager}", payload, uuid4().hex, "high"), receive)
 
     def may_still_run(self, build: OpenBuild, word: Word) -> bool:
         """Is this end not the end? gearmand's FAIL upon `cancel job` says nothing about the worker."""

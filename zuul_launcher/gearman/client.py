@@ -24,7 +24,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from uuid import uuid4
 
 from gear import constants
 
@@ -91,7 +90,7 @@ class JobStatus:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A foreground job. The unique is drawn if none is given."""
+    """A foreground job. Without a unique it ends, on every server, with the connection if it is still queued then."""
 
     function: str
     payload: bytes
@@ -192,8 +191,7 @@ class Client(Link):
             receive(Word(Kind.LOST))
             return
         self._submitted.append((self._deadline(), receive))
-        unique = job.unique or uuid4().hex
-        self.send(encode(_SUBMIT[job.precedence], job.function.encode(), unique.encode(), job.payload))
+        self.send(encode(_SUBMIT[job.precedence], job.function.encode(), job.unique.encode(), job.payload))
 
     def _ask(self, command: int, key: bytes, receive: ReceiveStatus) -> None:
         if not self.connected:

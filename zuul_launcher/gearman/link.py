@@ -3,6 +3,7 @@
 Rules
 1. Everything that changes the connection's state runs on its thread: other threads hand in a call, and wake it.
 2. It connects for ever, with growing delays; a server that cannot be reached is said once, not once a try.
+   One that takes connections and says nothing counts as one that cannot be reached.
 3. Callbacks, calls and timers of its users run here too, one at a time, and never block; what they raise is logged,
    no more.
 4. Nothing waits without a deadline: not connecting, and not an answer that was asked for (`overdue_at`). When one
@@ -52,6 +53,7 @@ class Link:
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._timers_set = 0
         self._socket: socket.socket | None = None
+        self._heard = False  # has the server said anything on this connection?
         self._unsent = bytearray()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name=f"gearman {name}", daemon=True)
@@ -121,22 +123,26 @@ class Link:
             pass  # it is full, so the thread will wake anyway; or closed after stop
 
     def _run(self) -> None:
-        tries = 0
+        tries = 0  # since the server last said anything
         while not self._stopping:
             try:
                 self._socket = self._connect()
+                reason = self._live(self._socket)
             except OSError as error:
-                if tries == 0:
-                    log.warning("%s: no Gearman server at %s (%s), trying again", self.name, self.address, error)
-                self._pause(self._delays[min(tries, len(self._delays) - 1)])
-                tries += 1
+                reason = str(error)
+            if self._heard:
+                tries = 0
+                if not self._stopping:
+                    log.warning("%s: lost the connection to Gearman server %s: %s", self.name, self.address, reason)
                 continue
-            tries = 0
-            self._live(self._socket)
+            if tries == 0 and not self._stopping:
+                log.warning("%s: no Gearman server at %s (%s), trying again", self.name, self.address, reason)
+            self._pause(self._delays[min(tries, len(self._delays) - 1)])
+            tries += 1
         self._run_calls()
 
-    def _live(self, connection: socket.socket) -> None:
-        log.info("%s: connected to Gearman server %s", self.name, self.address)
+    def _live(self, connection: socket.socket) -> str:
+        """Use the connection until it breaks; the reason."""
         reason = "stopped"
         try:
             with connection:
@@ -146,11 +152,11 @@ class Link:
             reason = str(error)
         self._socket = None
         self._unsent.clear()
-        if not self._stopping:
-            log.warning("%s: lost the connection to Gearman server %s: %s", self.name, self.address, reason)
         self.guard(self.closed)
+        return reason
 
     def _connect(self) -> socket.socket:
+        self._heard = False
         connection = socket.create_connection(self._target, timeout=CONNECT_SECONDS)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -172,6 +178,7 @@ class Link:
                 ready = {key.fileobj: events for key, events in selector.select(self._patience())}
                 if self._wake_read in ready:
                     self._drain()
+                    self._run_calls()  # what was asked for first, happens first
                 if ready.get(connection, 0) & selectors.EVENT_READ:
                     self._read(connection, frames)
 
@@ -191,6 +198,9 @@ class Link:
             return
         if not data:
             raise _Broken("the server closed it")
+        if not self._heard:
+            self._heard = True
+            log.info("%s: connected to Gearman server %s", self.name, self.address)
         for message in frames.feed(data):
             if isinstance(message, str):
                 self.guard(partial(self.line, message))

@@ -6,18 +6,19 @@ Rules
    merged.
 3. A connection that broke costs no try, and a merge waits without limit for a merger to come: both are said once in
    the log.
-4. Each submission has a unique of its own: merging twice does no harm, and gearmand never runs a unique whose client
-   had left.
+4. Our server is given a unique, so that a merge that was asked for before a connection broke, or by an earlier
+   process, is joined. No other server: gearmand would never run a unique whose client had left. Merging twice does no
+   harm.
 """
 
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from zuul_launcher.gearman.client import Client, Kind, Submission, Word
+from zuul_launcher.gearman.client import Client, Kind, ServerKind, Submission, Word
 from zuul_launcher.gearman.link import log
 from zuul_launcher.gearman.results import LIST_LIMIT, TEXT_LIMIT, clean
 from zuul_launcher.model.events import AnyEvent, Merged
@@ -95,7 +96,8 @@ class Merges:
         if merge.submitted or not self._client.connected or not self._is_open(merge):
             return
         merge.submitted, merge.latest = True, b""
-        self._client.submit(merge.job, partial(self._hear, merge))
+        unique = f"merge-{merge.item}-{merge.attempt}" if self._client.kind is ServerKind.OURS else ""
+        self._client.submit(replace(merge.job, unique=unique), partial(self._hear, merge))
         if not self._client.functions.get(merge.job.function):
             self._client.ask_functions(partial(self._say_if_no_merger, merge.job.function))
 

@@ -14,8 +14,8 @@ from zuul_launcher.model.queue import Build, Item, State
 from zuul_launcher.model.reading import chain, subject_of
 
 MERGE_MODES: dict[MergeMode, int] = {"merge": 1, "merge-resolve": 2, "cherry-pick": 3}
-# NUL parts arguments; line ends, tabs and blanks part the answers of the text protocol.
-_BREAKS_THE_PROTOCOL = re.compile(r"[\x00-\x20\x7f]")
+# NUL parts arguments; line ends, tabs and blanks part the answers of the text protocol; half a character has no bytes.
+_BREAKS_THE_PROTOCOL = re.compile(r"[\x00-\x20\x7f\ud800-\udfff]")
 
 
 def parameters(state: State, item: Item, build: Build) -> dict[str, Any]:

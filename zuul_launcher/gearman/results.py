@@ -53,14 +53,11 @@ def clean(text: str, limit: int) -> str:
 
 
 def _read_object(said: dict[str, Any], before: WorkerData) -> Reply:
-    manager = _text(said, "manager")
-    if manager is not None and unusable(manager):
-        manager = None
     number = _number(said)
     worker = _worker(said, before.worker or Worker())
     data = WorkerData(
         number=before.number if number is None else number,
-        manager=_first(manager, before.manager),
+        manager=_first(_manager(said), before.manager),
         url=_first(_text(said, "url"), before.url),
         worker=worker if worker != Worker() else before.worker,
         node_name=_first(_text(said, "node_name"), before.node_name),
@@ -94,6 +91,12 @@ def _number(said: dict[str, Any]) -> int | str | None:
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _INTEGER_LIMIT:
         return value
     return _text(said, "number")
+
+
+def _manager(said: dict[str, Any]) -> str | None:
+    """It is part of a function's name, so it is of use as it is or not at all."""
+    value = _text(said, "manager")
+    return value if value == said.get("manager") and not unusable(value or "") else None
 
 
 def _worker(said: dict[str, Any], known: Worker) -> Worker:
