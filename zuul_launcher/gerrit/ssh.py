@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import paramiko
 
@@ -37,9 +38,13 @@ class Finished:
 class Commands:
     """Runs commands on one Gerrit, over one connection."""
 
-    def __init__(self, settings: GerritConnection, *, deadline: float = COMMAND_DEADLINE) -> None:
+    def __init__(
+        self, settings: GerritConnection, *, deadline: float = COMMAND_DEADLINE, connecting: float = CONNECT_DEADLINE
+    ) -> None:
+        """`deadline`: seconds for a command; `connecting`: for each step of opening the connection."""
         self._settings = settings
         self._deadline = deadline
+        self._connecting = connecting
         self._client: paramiko.SSHClient | None = None
 
     def run(self, command: str, deadline: float | None = None) -> Finished:
@@ -52,7 +57,7 @@ class Commands:
         channel = self._channel(seconds)
         transport = channel.get_transport()
         try:
-            with _closed_after(seconds, transport.close) as is_late, channel:
+            with closed_after(seconds, transport.close) as is_late, channel:
                 return _finish(channel, command)
         except (paramiko.SSHException, OSError, EOFError) as error:
             self.close()
@@ -77,33 +82,36 @@ class Commands:
             transport = self._client.get_transport()
             try:
                 if transport and transport.is_active():
-                    return transport.open_session(timeout=min(seconds, CONNECT_DEADLINE))
+                    return transport.open_session(timeout=min(seconds, self._connecting))
             except (paramiko.SSHException, OSError, EOFError) as error:
                 log.info("%s: connecting again: %s", self._name, error)
             self.close()
-        self._client = connect(self._settings)
-        transport = self._client.get_transport()
-        assert transport
+        self._client = paramiko.SSHClient()
+        transport = log_in(self._client, self._settings, self._connecting)
         try:
-            return transport.open_session(timeout=min(seconds, CONNECT_DEADLINE))
+            return transport.open_session(timeout=min(seconds, self._connecting))
         except (paramiko.SSHException, OSError, EOFError) as error:
             self.close()
             raise RemoteUnavailable(f"{self._name}: {error}") from None
 
 
-def connect(settings: GerritConnection, deadline: float = CONNECT_DEADLINE) -> paramiko.SSHClient:
-    """Opens a connection and logs in. Raises RemoteUnavailable; ConnectionRefused: a key is wrong."""
+def log_in(
+    client: paramiko.SSHClient, settings: GerritConnection, deadline: float = CONNECT_DEADLINE
+) -> paramiko.Transport:
+    """Connects a new client. Closing it from another thread ends this early.
+
+    Raises RemoteUnavailable; ConnectionRefused: a key is wrong. The client is closed then.
+    """
     name = f"Gerrit {settings.user}@{settings.server}:{settings.port}"
     policy = _KnownOnly(settings)
-    client = paramiko.SSHClient()
     client.set_missing_host_key_policy(policy)
     try:
-        with _closed_after(3 * deadline, client.close):
+        with closed_after(3 * deadline, client.close):
             client.connect(
                 settings.server,
                 settings.port,
                 settings.user,
-                key_filename=str(settings.sshkey) if settings.sshkey else None,
+                pkey=_key(settings.sshkey) if settings.sshkey else None,
                 look_for_keys=settings.sshkey is None,
                 allow_agent=settings.sshkey is None,
                 timeout=deadline,
@@ -112,11 +120,11 @@ def connect(settings: GerritConnection, deadline: float = CONNECT_DEADLINE) -> p
                 channel_timeout=deadline,
                 transport_factory=policy.transport,  # type: ignore[arg-type]  # the stubs are of paramiko 3
             )
-            transport = client.get_transport()
-            if not transport:
-                raise paramiko.SSHException(f"no connection within {3 * deadline:g} s")
-            transport.set_keepalive(settings.keepalive)
-        return client
+        transport = client.get_transport()
+        if not transport:
+            raise EOFError("the connection was closed")
+        transport.set_keepalive(settings.keepalive)
+        return transport
     except RemoteRefused:
         client.close()
         raise
@@ -124,9 +132,16 @@ def connect(settings: GerritConnection, deadline: float = CONNECT_DEADLINE) -> p
         client.close()
         raise hostkeys.ConnectionRefused(f"{name}: login refused: {error}") from None
     except (paramiko.SSHException, OSError, EOFError, AttributeError) as error:
-        # AttributeError: paramiko's, when the connection is closed while it logs in.
+        # AttributeError: paramiko's, when the client is closed while it logs in.
         client.close()
         raise RemoteUnavailable(f"{name}: {str(error) or type(error).__name__}") from None
+
+
+def _key(path: Path) -> paramiko.PKey:
+    try:
+        return paramiko.PKey.from_path(path)
+    except (paramiko.SSHException, OSError, ValueError, TypeError) as error:  # TypeError: it has a passphrase
+        raise hostkeys.ConnectionRefused(f"the SSH key {path} can not be used: {error}") from None
 
 
 class _KnownOnly(paramiko.MissingHostKeyPolicy):
@@ -162,7 +177,7 @@ class _KnownOnly(paramiko.MissingHostKeyPolicy):
 
 
 @contextmanager
-def _closed_after(seconds: float, close: Callable[[], None]) -> Iterator[Callable[[], bool]]:
+def closed_after(seconds: float, close: Callable[[], None]) -> Iterator[Callable[[], bool]]:
     """Calls `close` if the block takes longer; yields whether that happened."""
     late = threading.Event()
 
@@ -180,8 +195,13 @@ def _closed_after(seconds: float, close: Callable[[], None]) -> Iterator[Callabl
 
 
 def _finish(channel: paramiko.Channel, command: str) -> Finished:
-    channel.exec_command(command)
-    channel.shutdown_write()
+    try:
+        channel.exec_command(command)
+        channel.shutdown_write()
+    except (paramiko.SSHException, OSError):
+        # A quick command may have ended before its server confirms that it began; a status says that it ran.
+        if channel.exit_status < 0:
+            raise
     stdout = _read(channel.recv, LARGEST_ANSWER)
     if len(stdout) > LARGEST_ANSWER:
         raise RemoteRefused(f"{command[:100]}: the answer is larger than {LARGEST_ANSWER} bytes")
