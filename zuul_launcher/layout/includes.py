@@ -82,11 +82,11 @@ def _names(body: list[ast.stmt]) -> Iterator[tuple[str, Place]]:
             for alias in statement.names:
                 yield alias.asname or alias.name.split(".")[0], place
         for part in ast.iter_child_nodes(statement):
-            if isinstance(part, ast.expr):
-                for name in ast.walk(part):
-                    if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store):
-                        yield name.id, place
-            elif isinstance(part, ast.stmt):
+            if isinstance(part, ast.stmt):
                 yield from _names([part])
             elif isinstance(part, ast.ExceptHandler | ast.match_case):
                 yield from _names(part.body)
+            else:
+                for name in ast.walk(part):
+                    if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store):
+                        yield name.id, place
