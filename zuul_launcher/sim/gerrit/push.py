@@ -18,10 +18,10 @@ def push_ref(state: State, project: str, ref: str, new: str, who: Account) -> li
     if ref.startswith("refs/for/"):
         branch, _, options = ref.removeprefix("refs/for/").partition("%")
         return push_for_review(state, project, branch.removeprefix("refs/heads/"), new, who, _topic(options))
-    if who.username != "admin":
-        raise Refused("prohibited by Gerrit: not permitted: update")
-    if not ref.startswith(("refs/heads/", "refs/tags/")):
-        raise Refused("prohibited by Gerrit: not permitted: create")
+    if who.username != "admin" or not ref.startswith(("refs/heads/", "refs/tags/")):
+        is_there = bool(git(state.repository(project), "for-each-ref", ref))
+        verb = "delete" if new == ZEROS else "update" if is_there else "create"
+        raise Refused(f"prohibited by Gerrit: not permitted: {verb}")
     state.move_branch(project, ref, new, who)
     return []
 

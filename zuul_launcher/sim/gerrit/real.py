@@ -43,8 +43,8 @@ class RealGerrit:
         self.port = port
         self.base_url = base_url
         self._directory = directory
-        self._git_dir = git_dir
-        self._host_key = host_key
+        self.git_dir = git_dir
+        self.host_key = host_key
 
     # The server
 
@@ -95,13 +95,13 @@ class RealGerrit:
         return str(self._call("GET", f"groups/{urllib.parse.quote(name)}")["id"])
 
     def known_hosts_line(self) -> str:
-        return f"[{self.host}]:{self.port} {self._host_key}"
+        return f"[{self.host}]:{self.port} {self.host_key}"
 
     def key_file(self, username: str) -> Path:
         return self._directory / "keys" / username
 
     def repository(self, project: str) -> Path:
-        return self._git_dir / f"{project}.git"
+        return self.git_dir / f"{project}.git"
 
     # Projects and branches
 
@@ -200,7 +200,7 @@ class RealGerrit:
             try:
                 change = self._call("GET", f"changes/{triplet}?o=ALL_REVISIONS")
             except RemoteRefused:
-                continue
+                change = {"revisions": {}}
             if revision in change["revisions"]:
                 return Pushed(
                     project=project,
@@ -210,6 +210,7 @@ class RealGerrit:
                     change_id=change_id,
                     revision=revision,
                 )
+            time.sleep(0.05)
         raise RemoteUnavailable(f"Gerrit does not show {revision} of {change_id}")
 
     # Acts of people
