@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import connection
+from support.gerrit_shell import connection
 
 from zuul_launcher.gerrit import catchup, parse
 from zuul_launcher.gerrit.catchup import missed

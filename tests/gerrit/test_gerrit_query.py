@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import connection
+from support.gerrit_shell import connection
 
 from zuul_launcher.errors import RemoteRefused
 from zuul_launcher.gerrit.query import Query, term

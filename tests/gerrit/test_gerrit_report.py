@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import DEADLINE, connection
+from support.gerrit_shell import DEADLINE, connection
 
 from zuul_launcher.errors import RemoteUnavailable
 from zuul_launcher.gerrit.hostkeys import ConnectionRefused, HostKeyUnknown

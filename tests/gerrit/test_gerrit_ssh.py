@@ -6,7 +6,7 @@ from pathlib import Path
 
 import paramiko
 import pytest
-from conftest import DEADLINE, Proxy, connection
+from support.gerrit_shell import DEADLINE, Proxy, connection
 
 from zuul_launcher.errors import RemoteRefused, RemoteUnavailable
 from zuul_launcher.gerrit import ssh

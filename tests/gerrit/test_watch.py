@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import DEADLINE, Proxy, connection, wait_until
 from hypothesis import given
 from hypothesis import strategies as st
+from support.gerrit_shell import DEADLINE, Proxy, connection
+from support.waiting import wait_until
 
 from zuul_launcher.gerrit import parse
 from zuul_launcher.gerrit.watch import Lines, Pace, StreamLost, Watch
@@ -32,7 +33,9 @@ class Watcher:
         return [parse.trigger(line, "gerrit").type for line in self.lines]
 
     def wait_for(self, state: str, count: int = 1) -> None:
-        wait_until(lambda: sum(each.startswith(state) for each in self.states) >= count, f"{state} in {self.states}")
+        wait_until(
+            lambda: sum(each.startswith(state) for each in self.states) >= count, what=f"{state} in {self.states}"
+        )
 
     def stop(self) -> None:
         self.watch.stop()
@@ -54,7 +57,7 @@ def test_events_arrive_in_order_whether_they_come_alone_or_at_once(site: SimGerr
     for value in (1, 2, -1):
         site.vote(change, "Code-Review", value)
     site.abandon(change)
-    wait_until(lambda: "change-abandoned" in watcher.types(), "the last event")
+    wait_until(lambda: "change-abandoned" in watcher.types(), what="the last event")
     kinds = [kind for kind in watcher.types() if kind not in ("ref-updated", "project-created")]
     assert kinds == ["patchset-created", *["comment-added"] * 3, "change-abandoned"]
 
@@ -65,9 +68,9 @@ def test_a_stream_that_is_cut_is_opened_again_and_said_once(site: SimGerrit, wat
     watcher.wait_for("connected", 2)
     assert len(watcher.states) == 3
     assert watcher.states[1].startswith("lost: ")
-    wait_until(site.watchers, "the new stream")
+    wait_until(site.watchers, what="the new stream")
     site.create_project("later")
-    wait_until(lambda: "project-created" in watcher.types(), "an event on the new connection")
+    wait_until(lambda: "project-created" in watcher.types(), what="an event on the new connection")
 
 
 def behind(proxy: Proxy, site: SimGerrit, directory: Path) -> GerritConnection:
@@ -81,7 +84,7 @@ def test_a_server_that_is_away_is_tried_until_it_is_back_and_said_once(
     site.faults.refuse_logins = True
     watcher = Watcher(behind(proxy, site, tmp_path))
     try:
-        wait_until(lambda: proxy.connections > 2, "several tries")
+        wait_until(lambda: proxy.connections > 2, what="several tries")
         site.faults.refuse_logins = False
         watcher.wait_for("connected")
         assert len(watcher.states) == 2
@@ -107,9 +110,9 @@ def test_a_connection_that_is_silent_and_alive_is_kept(site: SimGerrit, tmp_path
     try:
         watcher.wait_for("connected")
         before = proxy.passed
-        wait_until(lambda: proxy.passed > before + 20, "signs of life asked for and given")
+        wait_until(lambda: proxy.passed > before + 20, what="signs of life asked for and given")
         site.create_project("p")
-        wait_until(lambda: watcher.types(), "an event")
+        wait_until(lambda: watcher.types(), what="an event")
         assert watcher.states == ["connected"]
         assert proxy.connections == 1
     finally:
@@ -128,7 +131,7 @@ def test_a_line_without_end_costs_the_connection_and_not_the_memory(site: SimGer
     watcher = Watcher(connection(site, tmp_path), Pace(longest_line=1000, first_pause=0.02, last_pause=0.1))
     try:
         watcher.wait_for("connected")
-        wait_until(site.watchers, "the stream")
+        wait_until(site.watchers, what="the stream")
         with site._state.lock:
             for each in site._state.listeners:
                 each.put("x" * 100_000)
@@ -161,7 +164,7 @@ def test_what_the_receiver_raises_ends_the_watch(site: SimGerrit, settings: Gerr
 
     thread = threading.Thread(target=run)
     thread.start()
-    wait_until(site.watchers, "the stream")
+    wait_until(site.watchers, what="the stream")
     site.create_project("p")
     thread.join(DEADLINE)
     assert len(raised) == 1
