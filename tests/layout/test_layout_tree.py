@@ -78,6 +78,11 @@ def test_aliases_that_stand_for_very_much_are_a_mistake(refused: Refuse) -> None
     assert any("aliases make this more than 500,000 values" in problem for problem in refused("\n".join(lines)))
 
 
+def test_aliases_that_nest_deeply_are_a_mistake(refused: Refuse) -> None:
+    text = "x0: &x0 [a]\n" + "".join(f"x{n}: &x{n} [[*x{n - 1}]]\n" for n in range(1, 1000))
+    assert "26:12: aliases nest this more than 50 levels deep" in refused(text)
+
+
 def test_merges_that_bring_in_very_much_are_a_mistake(refused: Refuse) -> None:
     text = "a: &a {" + ", ".join(f"k{n}: 1" for n in range(2000)) + "}\n"
     text += "".join(f"b{n}: {{<<: *a}}\n" for n in range(300))

@@ -29,14 +29,15 @@ Value = str | int | bool | float | None
 
 
 class Node:
-    """One value of the file, at 1-based line and column; `size` counts all values in it."""
+    """One value of the file, at 1-based line and column; `size` counts all values in it, `depth` their levels."""
 
-    __slots__ = ("column", "line", "size")
+    __slots__ = ("column", "depth", "line", "size")
 
     def __init__(self, line: int, column: int) -> None:
         self.line: Final = line
         self.column: Final = column
         self.size = 1
+        self.depth = 1
 
 
 class Scalar(Node):
@@ -234,9 +235,13 @@ class _Building:
 
     def _sized(self, node: Sequence | Mapping, children: list[Node]) -> Node:
         node.size += sum(child.size for child in children)
-        if node.size <= MAXIMUM_NODES:
+        node.depth += max((child.depth for child in children), default=0)
+        if node.size > MAXIMUM_NODES:
+            self.problems.refuse(node, f"aliases make this more than {MAXIMUM_NODES:,} values")
+        elif node.depth > MAXIMUM_NESTING:
+            self.problems.refuse(node, f"aliases nest this more than {MAXIMUM_NESTING} levels deep")
+        else:
             return node
-        self.problems.refuse(node, f"aliases make this more than {MAXIMUM_NODES:,} values")
         return Scalar(node.line, node.column, "broken", None)
 
     def _refuse_tag(self, node: Node, tag: str) -> None:
