@@ -24,16 +24,18 @@ def _launch_nodes(turn: Turn, item: Item, nodes: tuple[JobNode, ...]) -> None:
         if node.job not in item.jobs:
             continue  # the job does not apply, and neither does anything below it
         if node.job not in item.build_set.builds:
-            _launch_job(turn, item, node.job, run=1, tries=1)
+            _launch_job(turn, item, node.job, tries=1)
         build = item.build_set.builds.get(node.job)
         if build is not None and build.result == SUCCESS:
             _launch_nodes(turn, item, node.children)
 
 
-def _launch_job(turn: Turn, item: Item, name: str, *, run: int, tries: int) -> None:
+def _launch_job(turn: Turn, item: Item, name: str, *, tries: int) -> None:
     job = turn.layout.jobs[name]
     if job.mutex is not None and job.mutex in turn.state.mutexes:
         return  # tried again whenever anything happens
+    item.build_set.launches += 1
+    run = item.build_set.launches
     build = Build(
         uuid=turn.draw("build", item.id, item.attempt, name, run),
         job=name,
@@ -103,7 +105,7 @@ def note_finished(turn: Turn, event: BuildFinished) -> None:
     elif build.tries >= turn.layout.jobs[build.job].attempts:
         build.result = "RETRY_LIMIT"
     else:
-        _run_again(turn, item, build, tries=build.tries + 1)
+        _launch_job(turn, item, build.job, tries=build.tries + 1)
 
 
 def note_lost(turn: Turn, event: BuildLost) -> None:
@@ -111,11 +113,7 @@ def note_lost(turn: Turn, event: BuildLost) -> None:
     if found := _find(turn, event):
         item, build = found
         _release(turn, build)
-        _run_again(turn, item, build, tries=build.tries)
-
-
-def _run_again(turn: Turn, item: Item, build: Build, *, tries: int) -> None:
-    _launch_job(turn, item, build.job, run=build.run + 1, tries=tries)
+        _launch_job(turn, item, build.job, tries=build.tries)
 
 
 def _take(build: Build, data: WorkerData) -> None:

@@ -3,10 +3,10 @@
 Windows, failure counters and disabled pipelines begin anew; enqueue times, results, mutexes and parent links are kept.
 """
 
-from zuul_launcher.gate.builds import cancel, cancel_build
+from zuul_launcher.gate.builds import cancel_build, reset
 from zuul_launcher.gate.match import jobs_for
+from zuul_launcher.gate.order import dequeue
 from zuul_launcher.gate.turn import Turn
-from zuul_launcher.model.actions import Close
 from zuul_launcher.model.layout import Pipeline
 from zuul_launcher.model.queue import Item, PipelineState, Queue
 from zuul_launcher.model.reading import chain, subject_of
@@ -62,14 +62,8 @@ def _add(queues: list[Queue], queue: Queue) -> Queue:
 
 
 def _drop(turn: Turn, old: Queue, item: Item, reason: str) -> None:
-    cancel(turn, item)
-    for name in old.items:
-        other = turn.state.items.get(name)
-        if other is not None and other.ahead == item.id:
-            other.ahead = item.ahead
-    turn.do(Close(item=item.id, attempt=item.attempt, reason=reason))
-    if item.reporting is None:
-        del turn.state.items[item.id]
+    reset(turn, old, item)  # also those behind: they were tested with it
+    dequeue(turn, old, item, reason)
 
 
 def _fit_jobs(turn: Turn, item: Item) -> None:

@@ -23,13 +23,13 @@ NOBODY_BEHIND = "is a non-live item with no items behind"
 
 def settle(turn: Turn) -> None:
     """Work all queues of all pipelines, in layout order, until a pass changes nothing."""
-    while any([_settle_pipeline(turn, turn.pipeline(name)) for name in turn.state.pipelines]):
-        pass
+    changed = True
+    while changed:
+        changed = False
+        for name, here in turn.state.pipelines.items():
+            for queue in here.queues:
+                changed = _settle_queue(turn, turn.pipeline(name), queue) or changed
     sweep(turn)
-
-
-def _settle_pipeline(turn: Turn, pipeline: Pipeline) -> bool:
-    return any([_settle_queue(turn, pipeline, queue) for queue in turn.state.pipelines[pipeline.name].queues])
 
 
 def _settle_queue(turn: Turn, pipeline: Pipeline, queue: Queue) -> bool:

@@ -29,7 +29,7 @@ class Build(Struct, kw_only=True, omit_defaults=True):
     uuid: str  # 32 hex digits; unique id of the Gearman job
     job: str
     voting: bool
-    run: int  # 1, 2, ...: makes the uuid of each launch of this job in this build set another one
+    run: int  # 1, 2, ... over all launches of this build set: makes each uuid another one
     tries: int  # launches that count against the job's `attempts`, this one included
     launched_at: float  # epoch seconds, as all times here
     result: str | None = None
@@ -56,6 +56,7 @@ class BuildSet(Struct, kw_only=True, omit_defaults=True):
     conflicts: tuple[str, ...] = ()  # files
     merge_error: str | None = None  # what went wrong, if it was not a conflict
     builds: dict[str, Build] = field(default_factory=dict)  # job -> its newest run
+    launches: int = 0
     failing_reasons: tuple[str, ...] = ()
     bypassed: bool = False  # a change behind landed without this one: nothing built here may land any more
 
