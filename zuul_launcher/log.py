@@ -4,7 +4,6 @@ Much of what is logged was written by strangers (names of branches, messages of 
 like another record or steer a terminal, so control characters are shown as escapes.
 """
 
-import configparser
 import logging
 import logging.config
 from pathlib import Path
@@ -17,9 +16,6 @@ TALKATIVE = ("alembic", "gear", "paramiko")  # their "info" is our "debug"
 
 class LineFormatter(logging.Formatter):
     """One line a record; the lines of a traceback follow it, each with a mark in front."""
-
-    def __init__(self, fmt: str | None = FORMAT, datefmt: str | None = None) -> None:
-        super().__init__(fmt, datefmt)
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         return visible(super().formatMessage(record))
@@ -51,7 +47,7 @@ def set_up(log_config: Path | None = None, *, verbose: bool = False) -> None:
             logging.getLogger().setLevel(logging.DEBUG)
         return
     handler = logging.StreamHandler()
-    handler.setFormatter(LineFormatter())
+    handler.setFormatter(LineFormatter(FORMAT))
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler], force=True)
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.NOTSET if verbose else logging.WARNING)
@@ -64,16 +60,6 @@ def _read(path: Path) -> None:
     except OSError as error:
         named = error.filename or path
         raise ConfigurationError(f"{path}: {named}: {error.strerror}: correct [zuul] log_config or the file") from error
-    except (
-        configparser.Error,
-        KeyError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        ImportError,
-        NameError,
-        RuntimeError,
-        SyntaxError,
-    ) as error:
+    except Exception as error:  # its values are evaluated as Python: anything may be raised
         message = f"{path}: this is no logging configuration of Python's fileConfig form: {error!r}"
         raise ConfigurationError(message) from error
