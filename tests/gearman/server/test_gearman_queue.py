@@ -229,6 +229,19 @@ def test_a_queued_job_is_kept_for_its_client_until_the_grace_time_is_over() -> N
     assert queue.grab(worker(queue, b"f"), GRACE) is None
 
 
+def test_a_job_that_is_handed_out_while_its_client_is_away_is_not_given_up_when_the_grace_time_ends() -> None:
+    queue, client = new_queue(), peer()
+    able = worker(queue, b"f")
+    job = submit(queue, client, unique=b"u")
+    queue.leave(client, 0.0)
+    assert queue.grab(able, 1.0) is job
+    queue.advance(GRACE)
+    queue.finish(able, Command.WORK_COMPLETE, job.handle, b"done", GRACE + 1)
+    back = peer()
+    submit(queue, back, unique=b"u")
+    assert sent(queue, back)[-1] == (Command.WORK_COMPLETE, job.handle + b"\0done")
+
+
 def test_a_queued_job_without_unique_is_dropped_with_its_client_and_a_background_job_is_not() -> None:
     queue, client = new_queue(), peer()
     submit(queue, client)
