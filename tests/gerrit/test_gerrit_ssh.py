@@ -133,3 +133,12 @@ def test_an_answer_that_is_too_large_is_refused(
     monkeypatch.setattr(ssh, "LARGEST_ANSWER", 10)
     with pytest.raises(RemoteRefused, match="larger than 10 bytes"):
         commands.run("gerrit version")
+
+
+@pytest.mark.parametrize("content", [None, "no key"])
+def test_a_key_of_ours_that_can_not_be_used_is_named(site: SimGerrit, tmp_path: Path, content: str | None) -> None:
+    key = tmp_path / "id_zuul"
+    if content:
+        key.write_text(content)
+    with pytest.raises(ConnectionRefused, match=r"the SSH key .*id_zuul can not be used"):
+        run(connection(site, tmp_path, sshkey=key))
