@@ -103,9 +103,7 @@ def cgi_environment(scope: Scope, root: Path) -> dict[str, str] | None:
     return environment
 
 
-async def _serve(
-    program: str, environment: Mapping[str, str], deadline: float, receive: Receive, send: Send
-) -> None:
+async def _serve(program: str, environment: Mapping[str, str], deadline: float, receive: Receive, send: Send) -> None:
     child = await asyncio.create_subprocess_exec(
         *(program, "http-backend"),
         stdin=asyncio.subprocess.PIPE,
