@@ -74,6 +74,19 @@ def test_without_an_answer_the_caller_is_told_so_and_the_next_request_is_served(
     scheduler.listener.stop()
 
 
+def test_an_answer_to_another_request_is_not_given_to_this_one(scheduler: Scheduler, place: Place) -> None:
+    answers: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    caller = threading.Thread(
+        target=lambda: answers.put(request("127.0.0.1", place.port, "zuul:promote", {}, DEADLINE))
+    )
+    caller.start()
+    number = scheduler.taken.get(timeout=DEADLINE)[0]
+    scheduler.listener.answer("0" * 32, None, b"for somebody else")
+    scheduler.listener.answer(number, None, b"for you")
+    assert answers.get(timeout=DEADLINE) == b"for you"
+    caller.join(DEADLINE)
+
+
 def test_the_listener_comes_back_after_a_cut(scheduler: Scheduler, place: Place, proxy: Proxy) -> None:
     proxy.cut()
     wait_until(lambda: not is_registered_with_workers(place))

@@ -210,6 +210,10 @@ class Launcher:
         assert isinstance(event, kind), event
         return event
 
+    def next_event(self) -> AnyEvent | None:
+        """What was posted next, if anything was."""
+        return None if self._posted.empty() else self._posted.get()
+
     def connected(self) -> None:
         wait_until(lambda: self.client.connected)
 

@@ -183,33 +183,33 @@ class SimWorker:
     # Threads
 
     def _manage(self) -> None:
-        while True:
-            try:
-                job = self._manager.getJob()
-            except gear.InterruptedError:
-                return
-            try:
-                arguments = json.loads(job.arguments)
-                key = (arguments["name"], arguments["number"])
-                if job.name.startswith("stop:"):
-                    with self._changed:
-                        self._running[key].stop()
-                else:
-                    self.descriptions[key] = arguments["html_description"]
-                job.sendWorkComplete()
-            except (KeyError, ValueError, TypeError) as error:
-                job.sendWorkException(repr(error).encode())
+        self._serve(self._manager, self._manage_one)
 
     def _execute(self, connection: _Connection) -> None:
+        self._serve(connection, self._run)
+
+    def _serve(self, connection: _Connection, do: Callable[[Any], None]) -> None:
         while not self._ending:
             try:
-                job = connection.getJob()
+                do(connection.getJob())
             except gear.InterruptedError:
                 return
-            try:
-                self._run(job)
-            except (OSError, AttributeError):  # gear's closed connections have no socket
-                continue  # the server went away with the job
+            except (OSError, AttributeError):  # the server went away; gear's closed connections have no socket
+                continue
+
+    def _manage_one(self, job: Any) -> None:
+        try:
+            arguments = json.loads(job.arguments)
+            key = (arguments["name"], arguments["number"])
+            if job.name.startswith("stop:"):
+                with self._changed:
+                    self._running[key].stop()
+            else:
+                self.descriptions[key] = arguments["html_description"]
+        except (KeyError, ValueError, TypeError) as error:
+            job.sendWorkException(repr(error).encode())
+        else:
+            job.sendWorkComplete()
 
     def _run(self, job: Any) -> None:
         parameters = json.loads(job.arguments)
