@@ -118,6 +118,12 @@ def open_builds(engine: Engine) -> list[BuildRow]:
     return _builds(engine, select(build).where(build.c.open).order_by(build.c.launched_at, build.c.uuid))
 
 
+def builds_of(engine: Engine, item: str, attempt: int) -> list[BuildRow]:
+    """All runs of one attempt at an item, in the order in which they were launched."""
+    which = (build.c.item == item, build.c.attempt == attempt)
+    return _builds(engine, select(build).where(*which).order_by(build.c.run))
+
+
 def one_build(engine: Engine, uuid: str) -> BuildRow | None:
     return next(iter(_builds(engine, select(build).where(build.c.uuid == uuid))), None)
 

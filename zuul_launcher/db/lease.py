@@ -9,7 +9,7 @@ from typing import IO
 
 from sqlalchemy import Connection, Engine, select, update
 
-from zuul_launcher.db.engine import transaction
+from zuul_launcher.db.engine import reading, transaction
 from zuul_launcher.db.tables import lease
 from zuul_launcher.errors import RemoteError
 
@@ -44,6 +44,13 @@ def acquire(engine: Engine, holder: str, now: float, duration: float, *, others_
         values = {"token": token, "holder": holder, "renewed_at": now, "expires_at": now + duration}
         connection.execute(update(lease).values(**values))
         return token
+
+
+def last_renewal(engine: Engine) -> float | None:
+    """When a holder last said that it lives, in its own epoch seconds; None: there never was one."""
+    with reading(engine) as connection:
+        held = connection.execute(select(lease)).one()
+    return float(held.renewed_at) if held.token else None
 
 
 def renew(engine: Engine, token: int, now: float, duration: float) -> None:

@@ -51,6 +51,7 @@ class Loop:
         self.outward = outward
         self.state, self.layout = load(engine)
         self._since_snapshot = 0
+        self.put_aside = 0  # events since the start
 
     def take(self, envelope: Envelope) -> None:
         """Step one event. Waits while the database is away; Fenced: another scheduler took over."""
@@ -116,6 +117,7 @@ class Loop:
 
     def _put_aside(self, envelope: Envelope, trace: str) -> None:
         self._decode_again()
+        self.put_aside += 1
         event = envelope.event
         parked = journal.Parked(
             at=event.at,

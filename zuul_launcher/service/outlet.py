@@ -4,6 +4,8 @@ A row that the target cannot take now holds up those behind it: reports and subm
 """
 
 import logging
+import queue
+import threading
 from collections.abc import Callable
 from enum import Enum
 
@@ -12,7 +14,7 @@ from sqlalchemy import Engine
 
 from zuul_launcher.db import outbox
 from zuul_launcher.errors import RemoteUnavailable
-from zuul_launcher.service.payload import PAYLOADS, Payload
+from zuul_launcher.service.payload import PAYLOADS, LaunchPayload, Payload
 
 DELAYS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)  # seconds before the next try of a row; the last one repeats
 IDLE = 60.0  # seconds until the table is looked at again without being woken
@@ -42,22 +44,47 @@ class Outlet:
         engine: Engine,
         token: int,
         target: str,
-        perform: Callable[[Delivery], Delivered],
         clock: Callable[[], float],
     ) -> None:
+        """Set `perform` before the first turn."""
         self._engine = engine
         self._token = token
         self.target = target
-        self._perform = perform
+        self.perform: Callable[[Delivery], Delivered]
+        self.awake = threading.Event()
         self._clock = clock
         self._answer_follows: set[int] = set()
+        self._settled: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._troubled = False
+
+    def settle(self, row: int) -> None:
+        """From any thread: this row needs nothing more; the next turn says so in the table."""
+        self._settled.put(row)
+        self.awake.set()
+
+    def launching(self) -> set[str]:
+        """uuids of the builds whose launch is still to be delivered."""
+        rows = outbox.todo(self._engine, self.target)
+        return {msgspec.json.decode(row.payload, type=LaunchPayload).build for row in rows if row.kind == "Launch"}
+
+    def run(self, stopping: threading.Event) -> None:
+        """Turn after turn, whenever there is something to do, until told to stop (and woken)."""
+        while not stopping.is_set():
+            self.awake.clear()
+            try:
+                pause = self.turn()
+            except RemoteUnavailable as error:
+                log.warning("%s: %s", self.target, error)
+                pause = DELAYS[0]
+            self.awake.wait(pause)
 
     def turn(self) -> float:
         """Deliver every row that is due. Seconds until there may be more to do.
 
         RemoteUnavailable: the database is away. Fenced: another scheduler took over.
         """
+        while not self._settled.empty():
+            outbox.finish(self._engine, self._token, self._settled.get())
         rows = outbox.todo(self._engine, self.target)
         self._answer_follows &= {row.id for row in rows}
         for row in rows:
@@ -78,7 +105,7 @@ class Outlet:
             since=now if row.first_tried_at is None else row.first_tried_at,
         )
         try:
-            outcome = self._perform(delivery)
+            outcome = self.perform(delivery)
         except RemoteUnavailable as error:
             self._postpone(row, error)
             return

@@ -50,9 +50,7 @@ def _place(state: State, item: Item) -> Place:
     return Place(item.id, item.attempt, item.pipeline, state.subjects[item.subject], item.enqueued_at)
 
 
-def rows(
-    before: Known, state: State, layout: Layout, event: AnyEvent, actions: Sequence[AnyAction]
-) -> list[AnyRow]:
+def rows(before: Known, state: State, layout: Layout, event: AnyEvent, actions: Sequence[AnyAction]) -> list[AnyRow]:
     """The rows to store with this step."""
     after = known(state)
     return [

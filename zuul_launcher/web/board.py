@@ -30,8 +30,8 @@ class Published:
     def compressed(self) -> bytes:
         return gzip.compress(self.body, compresslevel=5, mtime=0)
 
-    def items(self, id: str) -> bytes:
-        """The JSON list of the items of this id (`N,P`), maybe empty."""
+    def items(self, id: str | None = None) -> bytes:
+        """The JSON list of all items, or of those of this id (`N,P`), maybe empty."""
         return encode(items(self._parsed, id))
 
     @cached_property

@@ -1,0 +1,272 @@
+"""The scheduler, wired: storage, loop, Gearman, Gerrit and the page. Its life: load, take up, work, leave."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from zuul_launcher import VERSION
+from zuul_launcher.db import journal, lease
+from zuul_launcher.errors import ConfigurationError, RemoteUnavailable
+from zuul_launcher.layout.load import content_hash
+from zuul_launcher.layout.load import load as load_layout_file
+from zuul_launcher.layout.problems import LayoutErrors
+from zuul_launcher.model.actions import Answer
+from zuul_launcher.model.events import LayoutLoaded, LayoutRefused, Triggered
+from zuul_launcher.model.layout import Layout
+from zuul_launcher.service import payload
+from zuul_launcher.service.gearmanside import GearmanSide
+from zuul_launcher.service.gerrits import Gerrit
+from zuul_launcher.service.inbox import Envelope, Inbox
+from zuul_launcher.service.loop import Loop, Outward, parameters_of
+from zuul_launcher.service.outlet import Outlet
+from zuul_launcher.service.publisher import Publisher
+from zuul_launcher.service.storage import LEASE_SECONDS, Storage, open_storage, prepare
+from zuul_launcher.service.threads import Crew
+from zuul_launcher.settings import GerritConnection, Settings
+from zuul_launcher.web.app import make_app
+from zuul_launcher.web.board import Board
+from zuul_launcher.web.git import git_application
+from zuul_launcher.web.serve import Page
+
+log = logging.getLogger("zuul_launcher.scheduler")
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Intervals in seconds, which tests shorten."""
+
+    idle: float = 5.0  # the loop looks around at least this often
+    lease: float = LEASE_SECONDS
+    snapshot: float = 10.0  # at most one of those that are stored when idle
+
+
+class Scheduler:
+    """`run` in the main thread until `stop`; the other public methods from any thread or signal handler."""
+
+    def __init__(
+        self, settings: Settings, *, clock: Callable[[], float] = time.time, tuning: Tuning = Tuning()
+    ) -> None:
+        self.settings = settings
+        self._clock = clock
+        self._tuning = tuning
+        self._stopping = threading.Event()
+        self._leaving = threading.Event()
+        self._reload = threading.Event()
+        self._fatal: BaseException | None = None
+        self._crew = Crew(self._stopping, self._die)
+        self._inbox = Inbox()
+        self._board = Board()
+        self._page: Page | None = None
+        self._outlets: dict[str, Outlet] = {}
+        self._parked = 0
+        self._snapshot_at = 0.0
+
+    def stop(self) -> None:
+        """Store a snapshot and leave; builds go on, and the next start takes them up."""
+        self._stopping.set()
+        self._inbox.wake()
+
+    def leave_when_idle(self) -> None:
+        """Take no more events, and stop when no build or merge is under way."""
+        self._leaving.set()
+        self._inbox.wake()
+
+    def reload(self) -> None:
+        """Read the layout again. A bad one is refused, and the old one stays."""
+        self._reload.set()
+        self._inbox.wake()
+
+    def run(self) -> None:
+        """Raises ConfigurationError (LayoutErrors among them) before anything is begun, Fenced if it lost its lease."""
+        layout, layout_hash = self._read_layout()
+        self._page = self._open_page()
+        storage = open_storage(self.settings.database.dburi, self._clock, self._stopping, self._tuning.lease)
+        if storage is not None:
+            try:
+                self._serve(storage, layout, layout_hash)
+            finally:
+                self._page.stop()
+                storage.close(self._clock())
+        if self._fatal is not None:
+            raise self._fatal
+
+    def _serve(self, storage: Storage, layout: Layout, layout_hash: str) -> None:
+        prepare(storage, layout, layout_hash, self._clock())
+        self._storage = storage
+        gerrits = {one.name: one for one in self.settings.connections.values() if isinstance(one, GerritConnection)}
+        parameters = parameters_of(storage.engine)
+        world = payload.World(zuul=self.settings.zuul, urls=_git_urls(gerrits), parameters=parameters)
+        self._loop = Loop(storage.engine, storage.token, world, Outward(rows=self._wake, answer=self._answer))
+        if self._loop.state.layout != layout_hash:
+            self._loop.take(Envelope(LayoutLoaded(at=self._clock(), layout=layout_hash), layout=layout))
+        self._publisher = Publisher(self._board, self.settings.zuul, parameters, VERSION, self._clock)
+        self._gerrits = [
+            Gerrit(
+                one,
+                storage,
+                self._inbox,
+                others=gerrits,
+                concerns=lambda project: project in self._layout().projects,
+                clock=self._clock,
+                stopping=self._stopping,
+            )
+            for one in gerrits.values()
+        ]
+        self._gearman = GearmanSide(
+            self.settings.gearman,
+            storage,
+            self._inbox,
+            intakes={gerrit.name: gerrit.intake for gerrit in self._gerrits},
+            layout=self._layout,
+            running_jobs=self._publisher.running_jobs,
+            clock=self._clock,
+            stopping=self._stopping,
+        )
+        outlets = [*self._gearman.outlets, *(gerrit.outlet for gerrit in self._gerrits)]
+        self._outlets = {outlet.target: outlet for outlet in outlets}
+        self._begin()
+        try:
+            self._work()
+        finally:
+            self._end()
+
+    def _begin(self) -> None:
+        self._gearman.resume(self._loop.state)
+        self._gearman.start(self._crew)
+        stored = journal.all_received(self._storage.engine)
+        for gerrit in self._gerrits:
+            gerrit.start(self._crew, stored)
+        self._crew.start("lease", self._renew_lease)
+        self._parked = len(journal.all_parked(self._storage.engine))
+        log.info("the scheduler is ready with %d items", len(self._loop.state.items))
+
+    def _work(self) -> None:
+        """The loop: the only place where the state changes."""
+        pause = 0.0
+        while not self._stopping.is_set():
+            envelope = self._inbox.take(pause)
+            if envelope is not None and not self._is_held_back(envelope):
+                self._loop.take(envelope)
+            if self._reload.is_set():
+                self._reload.clear()
+                self._crew.start("layout", self._read_layout_again)
+            if self._leaving.is_set() and self._is_idle():
+                self.stop()
+            pause = min(self._look_around(is_idle=envelope is None), self._tuning.idle)
+
+    def _look_around(self, *, is_idle: bool) -> float:
+        """What is due from time to time. Seconds until the next of it."""
+        now = self._clock()
+        if is_idle and now - self._snapshot_at > self._tuning.snapshot:
+            self._snapshot_at = now
+            try:
+                self._loop.store_snapshot()
+            except RemoteUnavailable as error:
+                log.warning("no snapshot: %s", error)
+        return self._publisher.publish(self._loop.state, self._layout(), self._errors(), self._inbox.lengths())
+
+    def _end(self) -> None:
+        self._stopping.set()
+        for gerrit in self._gerrits:
+            gerrit.stop()
+        self._gearman.stop()
+        self._crew.join()
+        if self._fatal is None:
+            try:
+                self._loop.store_snapshot()
+            except RemoteUnavailable as error:
+                log.warning("no snapshot at the end: %s", error)
+        log.info("the scheduler has stopped")
+
+    def _layout(self) -> Layout:
+        assert self._loop.layout is not None, "the first step brought a layout"
+        return self._loop.layout
+
+    def _wake(self, targets: Sequence[str]) -> None:
+        for target in targets:
+            outlet = self._outlets.get(target)
+            if outlet is not None:
+                outlet.awake.set()
+
+    def _answer(self, answer: Answer) -> None:
+        self._gearman.answered(answer)
+
+    def _is_held_back(self, envelope: Envelope) -> bool:
+        """While leaving, triggers stay stored as they came: the next start takes them up."""
+        return self._leaving.is_set() and isinstance(envelope.event, Triggered)
+
+    def _is_idle(self) -> bool:
+        """Is no build and no merge under way?"""
+        return not any(
+            item.build_set.merge == "asked" or any(build.result is None for build in item.build_set.builds.values())
+            for item in self._loop.state.items.values()
+        )
+
+    def _errors(self) -> tuple[str, ...]:
+        """What an operator should look at, for the page."""
+        errors = [f"layout: {error}" for error in self._loop.state.layout_errors]
+        troubles = [self._gearman.trouble, *(gerrit.trouble for gerrit in self._gerrits)]
+        errors += [trouble for trouble in troubles if trouble]
+        parked = self._parked + self._loop.put_aside
+        if parked:
+            errors.append(f"{parked} events could not be worked on and were put aside: see the log")
+        return tuple(errors)
+
+    def _read_layout(self) -> tuple[Layout, str]:
+        loaded = load_layout_file(self.settings.zuul.layout, self.settings.drivers)
+        for warning in loaded.warnings:
+            log.warning("%s", warning)
+        return loaded.layout, content_hash(loaded.layout)
+
+    def _read_layout_again(self) -> None:
+        """On a thread of its own: a site's layout takes a while."""
+        now = self._clock()
+        try:
+            layout, layout_hash = self._read_layout()
+        except ConfigurationError as error:
+            lines = [str(one) for one in error.problems] if isinstance(error, LayoutErrors) else [str(error)]
+            log.error("the new layout is refused, the old one stays:\n%s", "\n".join(lines))
+            self._inbox.put(Envelope(LayoutRefused(at=now, errors=tuple(lines))))
+            return
+        prepare(self._storage, layout, layout_hash, now)
+        self._inbox.put(Envelope(LayoutLoaded(at=now, layout=layout_hash), layout=layout))
+        log.info("the layout was read again: %s", layout_hash[:12])
+
+    def _renew_lease(self) -> None:
+        seconds = self._tuning.lease
+        while not self._stopping.wait(seconds / 3):
+            try:
+                lease.renew(self._storage.engine, self._storage.token, self._clock(), seconds)
+            except RemoteUnavailable as error:
+                log.warning("the lease could not be renewed: %s", error)
+
+    def _die(self, error: BaseException) -> None:
+        """On any thread: this process may not go on."""
+        log.error("the scheduler stops: %s", error)
+        self._fatal = error
+        self.stop()
+
+    def _open_page(self) -> Page:
+        webapp, merger = self.settings.webapp, self.settings.merger
+        git_app = git_application(merger.git_dir) if merger.zuul_url is None else None
+        app = make_app(self._board, clock=self._clock, expiry=self.settings.zuul.status_expiry, git_app=git_app)
+        try:
+            page = Page(app, webapp.listen_address, webapp.port)
+        except OSError as error:
+            raise ConfigurationError(
+                f"[webapp] {webapp.listen_address} port {webapp.port}: {error.strerror}: choose another port"
+            ) from error
+        page.start()
+        log.info("the page is at %s", page.url)
+        return page
+
+
+def _git_urls(gerrits: dict[str, GerritConnection]) -> dict[str, Callable[[str], str]]:
+    """Where mergers fetch from, by connection."""
+
+    def url(connection: GerritConnection) -> Callable[[str], str]:
+        return lambda project: f"ssh://{connection.user}@{connection.server}:{int(connection.port)}/{project}"
+
+    return {name: url(connection) for name, connection in gerrits.items()}

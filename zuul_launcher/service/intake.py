@@ -1,0 +1,174 @@
+"""From a line of Gerrit's event stream to an event in the inbox: stored on arrival, then resolved, in order.
+
+One thread watches (`receive`), another resolves (`run`): a slow query never keeps lines waiting in Gerrit.
+"""
+
+import logging
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from sqlalchemy import Engine
+
+from zuul_launcher.db import journal
+from zuul_launcher.errors import RemoteError, RemoteUnavailable
+from zuul_launcher.gerrit import parse
+from zuul_launcher.gerrit.catchup import missed
+from zuul_launcher.gerrit.closure import DependencyProblem
+from zuul_launcher.gerrit.query import Query
+from zuul_launcher.gerrit.record import ParseError
+from zuul_launcher.gerrit.resolve import Resolver
+from zuul_launcher.model.events import Trigger
+from zuul_launcher.service.inbox import Envelope, Inbox
+
+RETRY_DELAYS = (1.0, 2.0, 5.0, 10.0, 30.0)  # seconds between tries while Gerrit or the database is away
+REMEMBERED = 2000  # triggers, to tell what catching up has missed from what was seen
+
+log = logging.getLogger("zuul_launcher.intake")
+
+Work = Callable[[], None]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One stored line of the stream."""
+
+    id: int
+    at: float
+    payload: bytes
+
+
+class Intake:
+    """Everything that comes from one Gerrit, and every question that only it can answer."""
+
+    def __init__(
+        self,
+        connection: str,
+        engine: Engine,
+        token: int,
+        inbox: Inbox,
+        query: Query,
+        resolver: Resolver,
+        *,
+        strip_branch_ref: bool,
+        concerns: Callable[[str], bool],
+        clock: Callable[[], float],
+        stopping: threading.Event,
+    ) -> None:
+        """`concerns`: does an event of this project matter to the layout?"""
+        self._connection = connection
+        self._engine = engine
+        self._token = token
+        self._inbox = inbox
+        self._query = query
+        self._resolver = resolver
+        self._strip_branch_ref = strip_branch_ref
+        self._concerns = concerns
+        self._clock = clock
+        self._stopping = stopping
+        self._work: queue.SimpleQueue[Work] = queue.SimpleQueue()
+        self._seen: deque[Trigger] = deque(maxlen=REMEMBERED)
+        self._alive_at: float | None = None
+        self.unreadable = 0  # lines
+
+    # For the watching thread, and at start
+
+    def receive(self, payload: bytes) -> None:
+        """Store a line, then have it resolved. Waits while the database is away: Gerrit keeps the rest."""
+        line = self._patiently(lambda: self._store(payload))
+        if line is not None:
+            self.take_up(line)
+
+    def take_up(self, line: Line) -> None:
+        self._work.put(lambda: self._resolve(line))
+
+    def catch_up(self, since: float) -> None:
+        """Have everything read that happened since then and was not seen."""
+        self._work.put(lambda: self._catch_up(since))
+
+    def ask(self, work: Work) -> None:
+        """Do this on the resolving thread, which alone may use the resolver."""
+        self._work.put(work)
+
+    @property
+    def resolver(self) -> Resolver:
+        """For `ask` only."""
+        return self._resolver
+
+    # The resolving thread
+
+    def run(self) -> None:
+        """Until `stop`."""
+        while not self._stopping.is_set():
+            self._work.get()()
+
+    def stop(self) -> None:
+        """After `stopping` is set: wake `run`."""
+        self._work.put(lambda: None)
+
+    def _store(self, payload: bytes) -> Line:
+        at = self._clock()
+        return Line(journal.receive(self._engine, self._token, f"gerrit:{self._connection}", payload, at), at, payload)
+
+    def _patiently(self, call: Callable[[], T]) -> T | None:
+        """Try until it works out; None: the program stops before it did."""
+        tries = 0
+        while not self._stopping.is_set():
+            try:
+                return call()
+            except RemoteUnavailable as error:
+                if tries == 0:
+                    log.warning("%s: events wait: %s", self._connection, error)
+                self._stopping.wait(RETRY_DELAYS[min(tries, len(RETRY_DELAYS) - 1)])
+                tries += 1
+        return None
+
+    def _resolve(self, line: Line) -> None:
+        try:
+            trigger = parse.trigger(line.payload, self._connection, strip_branch_ref=self._strip_branch_ref)
+        except ParseError as error:
+            self.unreadable += 1
+            log.warning("%s: an event could not be read (%s): skipped", self._connection, error)
+            self._discard(line)
+            return
+        self._seen.append(trigger)
+        if not self._matters(trigger):
+            self._discard(line)
+            return
+        try:
+            event = self._patiently(lambda: self._resolver.resolve(trigger, line.at))
+        except (DependencyProblem, RemoteError) as error:
+            log.warning("%s: %s of %s is dropped: %s", self._connection, trigger.type, trigger.number, error)
+            event = None
+        if self._stopping.is_set() and event is None:
+            return  # it is stored: the next start takes it up
+        if event is None:
+            self._discard(line)
+        else:
+            self._inbox.put(Envelope(event, received=(line.id,)))
+
+    def _matters(self, trigger: Trigger) -> bool:
+        """Gerrit also tells of every vote as an update of refs/changes/*."""
+        if trigger.number is None and (trigger.ref is None or trigger.ref.startswith("refs/changes/")):
+            return False
+        return self._concerns(trigger.project)
+
+    def _discard(self, line: Line) -> None:
+        self._patiently(lambda: journal.discard(self._engine, self._token, [line.id]))
+
+    def _catch_up(self, since: float) -> None:
+        try:
+            lines = self._patiently(lambda: missed(self._query, since, self._seen)) or []
+        except RemoteError as error:
+            log.error("%s: events since the loss could not be asked for: %s", self._connection, error)
+            return
+        if lines:
+            log.info("%s: %d events were missed and are taken up now", self._connection, len(lines))
+        for payload in lines:
+            line = self._patiently(lambda payload=payload: self._store(payload))  # type: ignore[misc]
+            if line is not None:
+                self._resolve(line)
