@@ -26,14 +26,33 @@ pytestmark = pytest.mark.xdist_group("packaging")  # one worker builds it, once
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy: a build leaves its traces in the tree."""
-    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the tree: a build leaves its traces."""
+    copy = tmp_path_factory.mktemp("source")
     for name in NEEDED:
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
-            shutil.copy(ROOT / name, source)
+            shutil.copy(ROOT / name, copy)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def expected(source: Path) -> set[str]:
+    """Names of all files of the package, as the wheel is to hold them."""
+    places = {"zuul_launcher": "zuul_launcher", "alembic": "zuul_launcher/alembic", "etc": "zuul_launcher/etc"}
+    return {
+        f"{place}/{path.relative_to(source / folder)}"
+        for folder, place in places.items()
+        for path in (source / folder).rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def wheel(source: Path, expected: set[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built without a look at the network."""
+    target = tmp_path_factory.mktemp("wheel")
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
     subprocess.run([*build, "--wheel-dir", str(target), str(source)], check=True, timeout=SECONDS)
     (built,) = target.glob("*.whl")
@@ -57,21 +76,11 @@ def _run(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=SECONDS)
 
 
-def _expected() -> set[str]:
-    places = {"zuul_launcher": "zuul_launcher", "alembic": "zuul_launcher/alembic", "etc": "zuul_launcher/etc"}
-    return {
-        f"{place}/{path.relative_to(ROOT / folder)}"
-        for folder, place in places.items()
-        for path in (ROOT / folder).rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
-    }
-
-
-def test_the_wheel_holds_the_code_the_migrations_the_samples_and_the_page(wheel: Path) -> None:
+def test_the_wheel_holds_the_code_the_migrations_the_samples_and_the_page(wheel: Path, expected: set[str]) -> None:
     with zipfile.ZipFile(wheel) as opened:
         packed = {name for name in opened.namelist() if ".dist-info/" not in name}
         licences = [name for name in opened.namelist() if name.endswith("LICENSE")]
-    assert packed == _expected()
+    assert packed == expected
     assert {"zuul_launcher/web/templates/page.html", "zuul_launcher/alembic/env.py"} <= packed
     assert len(licences) == 1
 
@@ -82,12 +91,12 @@ def test_the_installed_command_tells_its_version(installed: Path, tmp_path: Path
     assert "0.1.0" in done.stdout
 
 
-def test_every_module_can_be_imported_from_the_wheel_alone(installed: Path, tmp_path: Path) -> None:
+def test_every_module_can_be_imported_from_the_wheel_alone(installed: Path, expected: set[str], tmp_path: Path) -> None:
     done = _run(str(installed / "python"), "-W", "error", "-c", EVERY_MODULE, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     modules = {
         path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-        for path in _expected()
+        for path in expected
         if path.endswith(".py") and not path.startswith(("zuul_launcher/alembic", "zuul_launcher/etc"))
     }
     assert set(done.stdout.split()) == {name for name in modules if not name.endswith("__main__")} - {"zuul_launcher"}
