@@ -1,0 +1,1 @@
+"""Commands: one file a group. They read settings, call one function, print the answer."""

@@ -2,13 +2,16 @@
 
 import os
 import signal
+import socket
 import threading
 from dataclasses import replace
 
 import click
 
-from zuul_launcher.merger.settings import MergerSettings
+from zuul_launcher.cli.words import settings_of
+from zuul_launcher.merger.settings import GitAccess, MergerSettings
 from zuul_launcher.merger.worker import MergerWorker
+from zuul_launcher.settings import DAY, GerritConnection, Settings, require_for
 
 
 def run(settings: MergerSettings) -> None:
@@ -25,8 +28,39 @@ def run(settings: MergerSettings) -> None:
     worker.stop()
 
 
+def of(settings: Settings) -> MergerSettings:
+    """What zuul.conf says about mergers."""
+    require_for(settings, "merger")
+    server, port = settings.gearman.address
+    merger = settings.merger
+    gerrits = [one for one in settings.connections.values() if isinstance(one, GerritConnection)]
+    access = {
+        one.name: GitAccess(sshkey=one.sshkey, known_hosts=one.known_hosts, host_key=one.host_key or "")
+        for one in gerrits
+    }
+    return MergerSettings(
+        git_dir=merger.git_dir,
+        zuul_url=merger.zuul_url or page_url(settings),
+        gearman_server=server,
+        gearman_port=port,
+        user_name=merger.git_user_name or MergerSettings.user_name,
+        user_email=merger.git_user_email or MergerSettings.user_email,
+        connections=access,
+        git_timeout=merger.git_timeout,
+        ref_expiry=merger.ref_expiry / DAY,
+    )
+
+
+def page_url(settings: Settings) -> str:
+    """Where the page serves the repositories, if no other server does."""
+    webapp = settings.webapp
+    address = webapp.listen_address
+    host = socket.getfqdn() if address in ("0.0.0.0", "::", "") else address  # noqa: S104 - compared, not bound
+    return f"http://{f'[{host}]' if ':' in host else host}:{int(webapp.port)}/p"
+
+
 @click.command()
-@click.pass_obj
-def merger(settings: MergerSettings) -> None:
-    """Prepare merged states of changes for builds, on behalf of a scheduler."""
-    run(settings)
+@click.pass_context
+def merger(context: click.Context) -> None:
+    """Prepare merged states of changes for builds, until TERM, INT or USR1 (the merge at hand is finished)."""
+    run(of(settings_of(context)))

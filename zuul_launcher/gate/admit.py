@@ -3,6 +3,7 @@
 Every function that refuses says why, in words that follow "not enqueued: ".
 """
 
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 
 from zuul_launcher.gate.match import can_merge, jobs_for, requirement_missing
@@ -24,13 +25,31 @@ class Terms:
     enqueued_at: float | None = None  # None: now
 
 
-def admit(
-    turn: Turn, pipeline: Pipeline, key: str, terms: Terms, queue: Queue | None = None, path: tuple[str, ...] = ()
-) -> str | None:
+Walk = Generator[
+    "Walk", str | None, str | None
+]  # yields what must be done before it goes on; is sent, and gives, why not
+
+
+def admit(turn: Turn, pipeline: Pipeline, key: str, terms: Terms, queue: Queue | None = None) -> str | None:
     """Put a subject into a pipeline. None = it is in; else why not.
 
-    queue: where it must go, if that is settled. path: keys of those that need it, who wait for this one to be in.
+    queue: where it must go, if that is settled.
     """
+    # Hundreds of changes may need each other, which is more than calls may nest.
+    open_walks = [_walk(turn, pipeline, key, terms, queue, ())]
+    outcome: str | None = None
+    while open_walks:
+        try:
+            open_walks.append(open_walks[-1].send(outcome))
+            outcome = None
+        except StopIteration as end:
+            open_walks.pop()
+            outcome = end.value
+    return outcome
+
+
+def _walk(turn: Turn, pipeline: Pipeline, key: str, terms: Terms, queue: Queue | None, path: tuple[str, ...]) -> Walk:
+    """path: keys of those that need it, who wait for this one to be in."""
     subject = turn.state.subjects[key]
     if key in path:
         return "it is part of a dependency cycle"
@@ -44,12 +63,12 @@ def admit(
             return f"project {subject.project} has no jobs in pipeline {pipeline.name}"
     elif queue is None:
         queue = own_queue(turn, pipeline.name, subject)
-    if reason := _admit_ahead(turn, pipeline, subject, terms, queue, (*path, key)):
+    if reason := (yield _admit_ahead(turn, pipeline, subject, terms, queue, (*path, key))):
         return reason
     if not holds(turn, queue, key):
         _append(turn, pipeline, subject, terms, queue)
         if pipeline.kind == "dependent":
-            _admit_behind(turn, pipeline, subject, terms, queue)
+            yield _admit_behind(turn, pipeline, subject, terms, queue)
     return None
 
 
@@ -65,24 +84,25 @@ def _may_not_enter(turn: Turn, pipeline: Pipeline, subject: Subject, terms: Term
 
 def _admit_ahead(
     turn: Turn, pipeline: Pipeline, subject: Subject, terms: Terms, queue: Queue, path: tuple[str, ...]
-) -> str | None:
+) -> Walk:
     missing, reason = needed(turn, pipeline, queue, subject)
     if reason:
         return reason
     if pipeline.kind == "independent":
         terms = replace(terms, quiet=True, check_requirements=False, live=False)
     for key in missing:
-        if reason := admit(turn, pipeline, key, terms, queue, path):
+        if reason := (yield _walk(turn, pipeline, key, terms, queue, path)):
             return f"it needs {turn.state.subjects[key].id}: {reason}"
     return None
 
 
-def _admit_behind(turn: Turn, pipeline: Pipeline, subject: Subject, terms: Terms, queue: Queue) -> None:
+def _admit_behind(turn: Turn, pipeline: Pipeline, subject: Subject, terms: Terms, queue: Queue) -> Walk:
     """So that one event for any member of an approved stack brings in all of it, in one order."""
     for key in subject.needed_by if isinstance(subject, Change) else ():
         other = turn.state.subjects.get(key)
         if other is not None and pipeline.shared_queues.get(other.project) == queue.name and can_merge(pipeline, other):
-            admit(turn, pipeline, key, terms)
+            yield _walk(turn, pipeline, key, terms, None, ())
+    return None
 
 
 def needed(turn: Turn, pipeline: Pipeline, queue: Queue, subject: Subject) -> tuple[list[str], str | None]:

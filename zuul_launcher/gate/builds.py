@@ -5,7 +5,7 @@ from zuul_launcher.model.actions import Cancel, Describe, Launch
 from zuul_launcher.model.events import BuildFinished, BuildLost, BuildProgress, BuildQueued, WorkerData
 from zuul_launcher.model.layout import JobNode
 from zuul_launcher.model.queue import Build, BuildSet, Item, Queue
-from zuul_launcher.model.reading import SUCCESS, chain, followers, tree_of
+from zuul_launcher.model.reading import SUCCESS, chain, tree_of
 
 NOOP = "noop"  # the job that is never sent anywhere and succeeds at once
 
@@ -155,9 +155,17 @@ def reset(turn: Turn, queue: Queue, item: Item) -> None:
     come as far as a merge."""
     if item.reporting is not None:
         return  # its outcome is on its way: too late
+    _take_back(turn, item)
+    taken_back = {item.id}
+    for name in queue.items[queue.items.index(item.id) + 1 :]:  # nothing is tested on top of a later one
+        other = turn.state.items[name]
+        if other.ahead in taken_back and other.reporting is None:
+            _take_back(turn, other)
+            taken_back.add(name)
+
+
+def _take_back(turn: Turn, item: Item) -> None:
     cancel(turn, item)
     if item.build_set.ref is not None:
         item.attempt += 1
         item.build_set = BuildSet()
-    for follower in followers(turn.state, queue, item):
-        reset(turn, queue, follower)

@@ -253,7 +253,7 @@ class Scheduler:
         git_app = git_application(merger.git_dir) if merger.zuul_url is None else None
         app = make_app(self._board, clock=self._clock, expiry=self.settings.zuul.status_expiry, git_app=git_app)
         try:
-            page = Page(app, webapp.listen_address, webapp.port)
+            page = Page(app, webapp.listen_address, int(webapp.port))
         except OSError as error:
             raise ConfigurationError(
                 f"[webapp] {webapp.listen_address} port {webapp.port}: {error.strerror}: choose another port"

@@ -1,0 +1,47 @@
+"""`zuul-launcher scheduler`: the gate itself, in the foreground, with the page."""
+
+import faulthandler
+import signal
+import subprocess
+import sys
+
+import click
+
+from zuul_launcher.cli.words import settings_of
+from zuul_launcher.service.app import Scheduler
+from zuul_launcher.settings import Settings, require_for
+
+
+def run(settings: Settings, *, with_gearman: bool = True) -> None:
+    """Until a signal says to stop; in the main thread of a process."""
+    require_for(settings, "scheduler")
+    scheduler = Scheduler(settings)
+    signal.signal(signal.SIGTERM, lambda *_: scheduler.stop())
+    signal.signal(signal.SIGINT, lambda *_: scheduler.stop())
+    signal.signal(signal.SIGUSR1, lambda *_: scheduler.leave_when_idle())
+    signal.signal(signal.SIGHUP, lambda *_: scheduler.reload())
+    faulthandler.register(signal.SIGUSR2, all_threads=True)
+    if with_gearman and settings.gearman_server.start:
+        start_gearman(settings)
+    scheduler.run()
+
+
+def start_gearman(settings: Settings) -> None:
+    """As a process of its own, which goes on when the scheduler does not: jobs in it are not lost. If one is there
+    already, the new one cannot have the port, says so and ends."""
+    server = settings.gearman_server
+    command = [sys.executable, "-m", "zuul_launcher.cli.main", "gearman", "--port", str(int(server.port))]
+    if server.listen_address:
+        command += ["--listen", server.listen_address]
+    subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+
+
+@click.command()
+@click.option("--without-gearman", is_flag=True, help="Even if [gearman_server] says so, start no Gearman server.")
+@click.pass_context
+def scheduler(context: click.Context, without_gearman: bool) -> None:
+    """Run the scheduler and its page, until TERM (leave; builds go on), or USR1 (wait for running builds first).
+
+    HUP reads the layout again, USR2 shows what every thread does.
+    """
+    run(settings_of(context), with_gearman=not without_gearman)

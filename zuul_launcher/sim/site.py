@@ -1,0 +1,227 @@
+"""A whole site on this machine: real processes of ours around a Gerrit. For the demo and for system tests.
+
+All of it lives in one folder: zuul.conf, layout.yaml, keys, repositories, logs. Nothing listens but on loopback.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from zuul_launcher.sim.gerrit.site import GerritSite
+
+T = TypeVar("T")
+START_SECONDS = 60.0
+
+CONFIGURATION = """\
+[gearman]
+server = 127.0.0.1
+port = {gearman_port}
+
+[gearman_server]
+start = {start_gearman}
+listen_address = 127.0.0.1
+port = {gearman_port}
+
+[zuul]
+layout_config = {folder}/layout.yaml
+state_dir = {folder}/state
+
+[webapp]
+listen_address = 127.0.0.1
+port = {web_port}
+
+[merger]
+git_dir = {folder}/git
+git_user_name = Zuul
+git_user_email = zuul@example.com
+{zuul_url}
+[database]
+dburi = {dburi}
+
+[connection gerrit]
+driver = gerrit
+server = {gerrit_host}
+port = {gerrit_port}
+user = zuul
+sshkey = {key}
+known_hosts = {folder}/known_hosts
+baseurl = http://{gerrit_host}
+"""
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(question: Callable[[], T], seconds: float, what: str) -> T:
+    """The first true answer. Raises TimeoutError with what was waited for."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        answer = question()
+        if answer:
+            return answer
+        time.sleep(0.05)
+    raise TimeoutError(f"{what}: not within {seconds:g} s")
+
+
+class Site:
+    """Parts are named `gearman`, `scheduler`, `merger`, `merger2`...; each writes FOLDER/NAME.log."""
+
+    def __init__(
+        self,
+        folder: Path,
+        gerrit: GerritSite,
+        layout: str,
+        *,
+        gearman_port: int | None = None,
+        dburi: str | None = None,
+        web_port: int | None = None,
+    ) -> None:
+        """`gearman_port`: of a Gearman server that is there already; without, the built-in one is used."""
+        self.folder = folder
+        self.gerrit = gerrit
+        self.has_own_gearman = gearman_port is None
+        self.gearman_port = gearman_port or free_port()
+        self.web_port = web_port or free_port()
+        self.dburi = dburi or f"sqlite:///{folder}/state/zuul.sqlite"
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        for name in ("state", "git"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        (folder / "layout.yaml").write_text(layout)
+        (folder / "known_hosts").write_text(gerrit.known_hosts_line() + "\n")
+        self.config = self._configure("zuul.conf")
+
+    def _configure(self, name: str, git_dir: str = "git", zuul_url: str = "") -> Path:
+        text = CONFIGURATION.format(
+            folder=self.folder,
+            gearman_port=self.gearman_port,
+            start_gearman="true" if self.has_own_gearman else "false",
+            web_port=self.web_port,
+            zuul_url=zuul_url,
+            dburi=self.dburi,
+            gerrit_host=self.gerrit.host,
+            gerrit_port=self.gerrit.port,
+            key=self.gerrit.key_file("zuul"),
+        ).replace(f"git_dir = {self.folder}/git\n", f"git_dir = {self.folder}/{git_dir}\n")
+        path = self.folder / name
+        path.write_text(text)
+        return path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.web_port}"
+
+    def start(self, mergers: int = 1) -> None:
+        """All parts, and wait until the page answers."""
+        if self.has_own_gearman:
+            self.start_gearman()
+        for number in range(1, mergers + 1):
+            self.start_merger(number)
+        self.start_scheduler()
+
+    def start_gearman(self) -> None:
+        self._start("gearman", "gearman", "--listen", "127.0.0.1", "--port", str(self.gearman_port))
+        wait_until(lambda: self._listens(self.gearman_port), START_SECONDS, "the Gearman server")
+
+    def start_merger(self, number: int = 1) -> None:
+        """The first one's repositories are served by the page; further ones have a folder and a URL of their own."""
+        if number == 1:
+            self._start("merger", "merger")
+        else:
+            folder = f"git{number}"
+            config = self._configure(f"zuul-{number}.conf", folder, f"zuul_url = file://{self.folder}/{folder}")
+            self._start(f"merger{number}", "merger", config=config)
+
+    def start_scheduler(self) -> None:
+        self._start("scheduler", "scheduler", "--without-gearman")
+        wait_until(self._is_up, START_SECONDS, f"the scheduler (see {self.folder}/scheduler.log)")
+
+    def _is_up(self) -> bool:
+        process = self._processes["scheduler"]
+        if process.poll() is not None:
+            log = (self.folder / "scheduler.log").read_text()
+            raise RuntimeError(f"the scheduler ended with status {process.returncode}:\n{log[-3000:]}")
+        return self.status() is not None
+
+    def kill(self, name: str) -> None:
+        """SIGKILL one part."""
+        self._end(name, signal.SIGKILL)
+
+    def terminate(self, name: str) -> int:
+        """SIGTERM one part, and wait for it. Its exit status."""
+        return self._end(name, signal.SIGTERM)
+
+    def tell(self, name: str, number: int) -> None:
+        """Send a signal to one part."""
+        self._processes[name].send_signal(number)
+
+    def stop(self) -> None:
+        for name in sorted(self._processes, key=lambda name: name == "gearman"):
+            self._end(name, signal.SIGTERM)
+
+    def _end(self, name: str, number: signal.Signals) -> int:
+        process = self._processes.pop(name)
+        process.send_signal(number)
+        try:
+            return process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait(30)
+
+    def _start(self, name: str, *arguments: str, config: Path | None = None) -> None:
+        command = [sys.executable, "-m", "zuul_launcher.cli.main", "-v", "--config", str(config or self.config)]
+        with open(self.folder / f"{name}.log", "ab") as log:  # noqa: PTH123
+            self._processes[name] = subprocess.Popen(
+                [*command, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            )
+
+    @staticmethod
+    def _listens(port: int) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+    def status(self) -> dict[str, Any] | None:
+        """status.json; None while there is none."""
+        try:
+            with urllib.request.urlopen(f"{self.url}/status.json", timeout=5) as answer:  # noqa: S310 - our own URL
+                document: dict[str, Any] = json.load(answer)
+        except OSError:
+            return None
+        return document
+
+    def items(self, pipeline: str | None = None) -> list[dict[str, Any]]:
+        """Live items of the newest status, of one pipeline or all."""
+        document = self.status() or {"pipelines": []}
+        return [
+            item
+            for one in document["pipelines"]
+            if pipeline in (None, one["name"])
+            for queue in one["change_queues"]
+            for head in queue["heads"]
+            for item in head
+            if item["live"]
+        ]
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """One of our commands, with this site's configuration."""
+        command = [sys.executable, "-m", "zuul_launcher.cli.main", "--config", str(self.config), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
