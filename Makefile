@@ -52,6 +52,7 @@ mutants: .venv/installed-test
 
 # The package is installed in place: changed code needs no new installation, a changed setup.cfg does.
 .venv/installed-%: setup.cfg pyproject.toml
-	tools/services/make-venv.sh $(PYTHON)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.$(EXTRAS_$*)'
-	touch $@
+	@echo 'setting up .venv, this takes a minute or two'
+	@tools/services/make-venv.sh $(PYTHON)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.$(EXTRAS_$*)'
+	@touch $@

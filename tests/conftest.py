@@ -6,11 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 TESTS = Path(__file__).parent
 sys.path.insert(0, str(TESTS))
 
 from support.services import PARTS, require  # noqa: E402 - found by the line above
+
+# A busy machine is no failure: order and outcome are tested, never speed.
+settings.register_profile("tests", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 LATE = ("contract", "system")  # folders whose tests start processes
 
