@@ -1,8 +1,11 @@
 """Layouts for playing with the gate: two projects that share a queue, one apart, one that only checks."""
 
+from typing import Any
+
 from msgspec.structs import replace
 
 from zuul_launcher.model.layout import GerritFilter, Job, JobNode, Layout, Pipeline, Project, Reporter, Window
+from zuul_launcher.model.reading import places
 
 VOTES = (Reporter(connection="gerrit", options={"verified": 2, "submit": True}),)
 COMMENT = (Reporter(connection="gerrit", options={}),)
@@ -78,3 +81,82 @@ def without_job(layout: Layout, job: str) -> Layout:
 def without_pipeline(layout: Layout, name: str) -> Layout:
     pipelines = {key: pipeline for key, pipeline in layout.pipelines.items() if key != name}
     return replace(layout, pipelines=pipelines)
+
+
+def scenario_layout(*, window: Window | None = None, jobs: tuple[Job, ...] = (), **gate_fields: Any) -> Layout:
+    """The layout that most scenarios are told in: check, post and gate; P by itself; P1 and P2 share a queue.
+
+    P: `m` holds those behind, then t1, t2, and `tf` for some files. P1 and P2: m, then t1, t2, integration.
+    """
+    check = Pipeline(
+        name="check",
+        kind="independent",
+        triggers=(trigger("patchset-created"),),
+        success=(Reporter(connection="gerrit", options={"verified": 1}),),
+        failure=(Reporter(connection="gerrit", options={"verified": -1}),),
+        merge_failure=COMMENT,
+    )
+    post = Pipeline(
+        name="post",
+        kind="independent",
+        triggers=(GerritFilter(connection="gerrit", events=("ref-updated",), refs=(r"^(?!refs/).*$",)),),
+    )
+    gate = Pipeline(
+        name="gate",
+        kind="dependent",
+        precedence="high",
+        triggers=(GerritFilter(connection="gerrit", events=("comment-added",), approvals={"approved": 1}),),
+        start=(Reporter(connection="gerrit", options={"verified": 0}),),
+        success=VOTES,
+        failure=(Reporter(connection="gerrit", options={"verified": -2}),),
+        merge_failure=(Reporter(connection="gerrit", options={"verified": -2}),),
+        window=window or Window(),
+        shared_queues={"P": "P", "P1": "integrated", "P2": "integrated", "Q": "Q"},
+    )
+    gate = replace(gate, **gate_fields)
+    trees = {"P": _tree("P", "tf"), "P1": _tree("P1", "integration"), "P2": _tree("P2", "integration")}
+    trees["Q"] = (JobNode("Q-only"),)
+    known = [
+        *(Job(name=f"{project}-m", hold_following_changes=True) for project in ("P", "P1", "P2")),
+        *(Job(name=f"{project}-{test}") for project in ("P", "P1", "P2") for test in ("t1", "t2")),
+        Job(name="integration"),
+        Job(name="P-tf", files=(r".*-requires",)),
+        Job(name="P-post"),
+        Job(name="Q-only"),
+        Job(name="noop"),
+        *jobs,
+    ]
+    projects = {name: Project(name=name, pipelines={"check": tree, "gate": tree}) for name, tree in trees.items()}
+    projects["P"].pipelines["post"] = (JobNode("P-post"),)
+    return Layout(
+        pipelines={one.name: one for one in (check, post, gate)},
+        jobs={job.name: job for job in known},
+        projects=projects,
+    )
+
+
+def _tree(project: str, extra: str) -> tuple[JobNode, ...]:
+    last = extra if extra == "integration" else f"{project}-{extra}"
+    return (JobNode(f"{project}-m", (JobNode(f"{project}-t1"), JobNode(f"{project}-t2"), JobNode(last))),)
+
+
+def with_tree(layout: Layout, project: str, *nodes: JobNode, pipelines: tuple[str, ...] = ("check", "gate")) -> Layout:
+    """Another job tree for one project. Jobs that are new get their defaults."""
+    jobs = {job: Job(name=job) for job, _ in places(nodes) if job not in layout.jobs}
+    known = layout.projects.get(project, Project(name=project))
+    trees = {**known.pipelines, **dict.fromkeys(pipelines, nodes)}
+    return replace(
+        layout,
+        jobs={**layout.jobs, **jobs},
+        projects={**layout.projects, project: replace(known, pipelines=trees)},
+    )
+
+
+def with_job(layout: Layout, name: str, **fields: Any) -> Layout:
+    """Other settings for one job."""
+    return replace(layout, jobs={**layout.jobs, name: replace(layout.jobs.get(name, Job(name=name)), **fields)})
+
+
+def with_pipeline(layout: Layout, name: str, **fields: Any) -> Layout:
+    """Other settings for one pipeline."""
+    return replace(layout, pipelines={**layout.pipelines, name: replace(layout.pipelines[name], **fields)})

@@ -3,25 +3,30 @@
 The invariants are those of style.md §3 and field.md §4.2 that the pure core can break.
 """
 
+import re
 import uuid
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
 from zuul_launcher.gate.settle import NEEDED_IS_FAILING
 from zuul_launcher.gate.step import step
-from zuul_launcher.model.actions import AnyAction, Cancel, Close, Launch, Report
+from zuul_launcher.model.actions import AnyAction, Cancel, Close, Ignore, Launch, Report
+from zuul_launcher.model.change import Approval
 from zuul_launcher.model.events import AnyEvent, LayoutLoaded
 from zuul_launcher.model.layout import Layout
-from zuul_launcher.model.queue import State
+from zuul_launcher.model.queue import Item, State
 from zuul_launcher.model.reading import chain
 from zuul_launcher.service.payload import PAYLOADS, MergePayload, Payload, ReportPayload, World, rows
 from zuul_launcher.settings import Zuul
-from zuul_launcher.sim.world import PlayedWorld
+from zuul_launcher.sim.world import PlayedChange, PlayedWorld
 
 WORLD = World(zuul=Zuul(), urls={"gerrit": lambda project: f"ssh://gerrit/{project}"}, parameters=lambda uuid: {})
+APPROVAL = (Approval(label="Approved", value=1),)
+PATIENCE = 10_000  # steps
 EPOCH = uuid.UUID(int=7).hex
 
 
@@ -106,18 +111,109 @@ class Player:
     def finish(self, uuid: str, result: str | None = "SUCCESS") -> None:
         self.send(self.world.finish(uuid, result, self.tick()))
 
-    def drain(self) -> None:
-        """Let everything end well that is under way."""
-        for _ in range(10_000):
+    def settle(self) -> None:
+        """Let mergers and Gerrit do all that they are asked for. Builds go on."""
+        for _ in range(PATIENCE):
             if self.reports:
                 self.report()
             elif self.merges:
                 self.merge()
-            elif running := self.world.running():
-                self.finish(running[0])
             else:
                 return
         raise AssertionError("the gate does not come to rest")
+
+    def drain(self) -> None:
+        """Let everything end that is under way, as it ends by itself."""
+        for _ in range(PATIENCE):
+            self.settle()
+            if not (running := self.world.running()):
+                return
+            self.finish(running[0], self.world.outcome(running[0]))
+        raise AssertionError("the gate does not come to rest")
+
+    def release(self, jobs: str, on: str | None = None, result: str | None = "") -> None:
+        """End the builds that run now, of the jobs that match (and on these changes), and what follows at once.
+
+        result: how, if not as it comes by itself.
+        """
+        for name in self.world.running():
+            build = self.world.builds[name]
+            if not build.ended and re.fullmatch(jobs, build.payload.job) and on in (None, build.changes):
+                self.finish(name, self.world.outcome(name) if result == "" else result)
+        self.settle()
+
+    # What people do
+
+    def upload(self, project: str, **facts: Any) -> PlayedChange:
+        """A change that nobody has said anything about yet; Gerrit's event of it is not sent."""
+        return self.world.upload(project, **{"approved": False} | facts)
+
+    def say(self, type_: str, change: PlayedChange, **more: Any) -> None:
+        self.send(self.world.tell(change.number, type_, self.tick(), **more))
+        self.settle()
+
+    def approve(self, *changes: PlayedChange) -> None:
+        """One after the other, each with the event that the gate waits for."""
+        for change in changes:
+            self.world.update(change.number, approved=True)
+            self.say("comment-added", change, votes=APPROVAL)
+
+    def propose(self, *changes: PlayedChange) -> None:
+        for change in changes:
+            self.say("patchset-created", change)
+
+    def upload_again(self, change: PlayedChange, **facts: Any) -> PlayedChange:
+        newer = self.world.update(change.number, patchset=change.patchset + 1, **facts)
+        self.say("patchset-created", newer)
+        return newer
+
+    def abandon(self, change: PlayedChange) -> None:
+        self.say("change-abandoned", self.world.update(change.number, status="ABANDONED"))
+
+    # What came of it
+
+    def running(self) -> list[str]:
+        """`JOB CHANGES` of the builds that run, oldest first."""
+        return [f"{build.payload.job} {build.changes}" for build in self.world.builds.values() if not build.ended]
+
+    def count(self, *, cancelled: bool | None = None) -> int:
+        """Builds that were ever launched."""
+        return sum(cancelled in (None, build.cancelled) for build in self.world.builds.values())
+
+    def built(self, job: str) -> list[str]:
+        """The changes of each build of this job that ran to its end, in the order of their launch."""
+        return [
+            build.changes
+            for build in self.world.builds.values()
+            if build.payload.job == job and build.ended and not build.cancelled
+        ]
+
+    def landed(self) -> list[str]:
+        return [change.number for change in self.world.landed]
+
+    def told_of(self, change: PlayedChange) -> list[str]:
+        """The verdicts that this patch set was told."""
+        return [said.verdict for said in self.world.comments if said.subject.key == change.key]
+
+    def item_of(self, change: PlayedChange) -> Item:
+        (item,) = [item for item in self.state.items.values() if item.subject == change.key and item.live]
+        return item
+
+    def queued(self, pipeline: str = "gate") -> list[list[str]]:
+        """Each queue: `N,P` of its items; in brackets those that are not live."""
+        items = [[self.state.items[name] for name in queue.items] for queue in self.state.pipelines[pipeline].queues]
+        return [
+            [self.state.subjects[item.subject].id if item.live else f"({self.state.subjects[item.subject].id})"
+             for item in queue]
+            for queue in items if queue
+        ]  # fmt: skip
+
+    def ignored(self) -> list[str]:
+        """Why subjects were not let in, oldest first."""
+        return [action.reason for _, _, actions in self.log for action in actions if isinstance(action, Ignore)]
+
+    def closed(self) -> list[str]:
+        return [action.reason for _, _, actions in self.log for action in actions if isinstance(action, Close)]
 
     # What must hold
 
@@ -132,10 +228,10 @@ class Player:
     def what_lands_is_what_was_tested(self) -> None:
         for landing in self.world.landings:
             assert landing.tested is not None, f"{landing.key} landed without a test"
-            for project, tested in landing.tested.items():
-                before = landing.before.get(project, frozenset())
-                after = before | {landing.key} if project == landing.project else before
-                assert tested == after, f"{landing.key}: {project} was tested as {tested} and landed on {before}"
+            for place, tested in landing.tested.items():
+                before = landing.before.get(place, frozenset())
+                after = before | {landing.key} if place == landing.place else before
+                assert tested == after, f"{landing.key}: {place} was tested as {tested} and landed on {before}"
 
     def nothing_is_tested_behind_a_failing_item(self) -> None:
         for item in self.state.items.values():

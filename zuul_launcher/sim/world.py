@@ -1,7 +1,7 @@
 """Gerrit, the mergers and the workers in one deterministic object, without I/O: payloads go in, events come out.
 
-Nothing happens by itself: whoever plays decides which merge, build or report is next, and how it ends. A tree is known by
-the changes that are in it, so that "what lands is what was tested" can be checked.
+Nothing happens by itself: whoever plays decides which merge, build or report is next, and how it ends. A tree is
+known by the changes that are in it, so that "what lands is what was tested" can be checked.
 """
 
 from collections.abc import Mapping
