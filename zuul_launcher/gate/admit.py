@@ -3,7 +3,7 @@
 Every function that refuses says why, in words that follow "not enqueued: ".
 """
 
-from collections.abc import Generator
+from collections.abc import Container, Generator
 from dataclasses import dataclass, replace
 
 from zuul_launcher.gate.match import can_merge, jobs_for, requirement_missing
@@ -65,7 +65,7 @@ def _walk(turn: Turn, pipeline: Pipeline, key: str, terms: Terms, queue: Queue |
         queue = own_queue(turn, pipeline.name, subject)
     if reason := (yield _admit_ahead(turn, pipeline, subject, terms, queue, (*path, key))):
         return reason
-    if not holds(turn, queue, key):
+    if key not in subjects_in(turn, queue):
         _append(turn, pipeline, subject, terms, queue)
         if pipeline.kind == "dependent":
             yield _admit_behind(turn, pipeline, subject, terms, queue)
@@ -85,7 +85,7 @@ def _may_not_enter(turn: Turn, pipeline: Pipeline, subject: Subject, terms: Term
 def _admit_ahead(
     turn: Turn, pipeline: Pipeline, subject: Subject, terms: Terms, queue: Queue, path: tuple[str, ...]
 ) -> Walk:
-    missing, reason = needed(turn, pipeline, queue, subject)
+    missing, reason = needed(turn, pipeline, queue, subject, subjects_in(turn, queue))
     if reason:
         return reason
     if pipeline.kind == "independent":
@@ -105,8 +105,10 @@ def _admit_behind(turn: Turn, pipeline: Pipeline, subject: Subject, terms: Terms
     return None
 
 
-def needed(turn: Turn, pipeline: Pipeline, queue: Queue, subject: Subject) -> tuple[list[str], str | None]:
-    """Keys that a subject needs ahead of it and that are not there yet; or why it cannot have them."""
+def needed(
+    turn: Turn, pipeline: Pipeline, queue: Queue, subject: Subject, present: Container[str]
+) -> tuple[list[str], str | None]:
+    """Keys that a subject needs ahead of it and that are not present in the queue; or why it cannot have them."""
     missing: list[str] = []
     if not isinstance(subject, Change) or pipeline.ignore_dependencies:
         return missing, None
@@ -121,7 +123,7 @@ def needed(turn: Turn, pipeline: Pipeline, queue: Queue, subject: Subject) -> tu
                 return [], f"it needs {other.id} of {other.project}, which is not in the same change queue"
             if not other.current:
                 return [], f"it needs {other.id}, which is not the current patch set"
-        if holds(turn, queue, key):
+        if key in present:
             continue
         if pipeline.kind == "dependent" and not can_merge(pipeline, other):
             return [], f"it needs {other.id}, which Gerrit would not let merge yet"
@@ -129,8 +131,10 @@ def needed(turn: Turn, pipeline: Pipeline, queue: Queue, subject: Subject) -> tu
     return missing, None
 
 
-def holds(turn: Turn, queue: Queue, key: str) -> bool:
-    return any(turn.state.items[name].subject == key for name in queue.items)
+def subjects_in(turn: Turn, queue: Queue) -> dict[str, Item]:
+    """Who stands in a queue, by the key of what is tested: each is there once."""
+    items = map(turn.state.items.__getitem__, queue.items)
+    return {item.subject: item for item in items}
 
 
 def find_live(turn: Turn, pipeline: str, key: str) -> Item | None:

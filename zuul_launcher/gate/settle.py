@@ -3,7 +3,7 @@
 Repeated until nothing changes: what happens to an item ahead decides what the ones behind have to do.
 """
 
-from zuul_launcher.gate.admit import needed
+from zuul_launcher.gate.admit import needed, subjects_in
 from zuul_launcher.gate.builds import launch, reset
 from zuul_launcher.gate.order import dequeue, move, sweep
 from zuul_launcher.gate.turn import Turn
@@ -35,28 +35,29 @@ def settle(turn: Turn) -> None:
 def _settle_queue(turn: Turn, pipeline: Pipeline, queue: Queue) -> bool:
     changed = False
     nnfi: str | None = None
-    for name in list(queue.items):
-        item = turn.state.items[name]
+    present = subjects_in(turn, queue)
+    for item in list(present.values()):
         if item.reporting is not None:
             # What it is tested with is decided. If it is going to land, the ones behind build on it.
-            nnfi = name if item.reporting == "success" else nnfi
-        elif _leaves_early(turn, pipeline, queue, item):
+            nnfi = item.id if item.reporting == "success" else nnfi
+        elif _leaves_early(turn, pipeline, queue, item, present):
+            del present[item.subject]
             changed = True
         else:
-            item_changed, failing = _settle_item(turn, pipeline, queue, item, nnfi)
+            item_changed, failing = _settle_item(turn, pipeline, queue, item, nnfi, present)
             changed = changed or item_changed
             if item.live and not failing:
-                nnfi = name
+                nnfi = item.id
     return changed
 
 
-def _leaves_early(turn: Turn, pipeline: Pipeline, queue: Queue, item: Item) -> bool:
+def _leaves_early(turn: Turn, pipeline: Pipeline, queue: Queue, item: Item, present: dict[str, Item]) -> bool:
     """Without a place in line for its own verdict: no jobs any more, or a change that it needs is gone for good."""
     if item.live and not item.jobs:
         reset(turn, queue, item)
         dequeue(turn, queue, item, "none of its jobs apply")
         return True
-    missing, reason = needed(turn, pipeline, queue, subject_of(turn.state, item))
+    missing, reason = needed(turn, pipeline, queue, subject_of(turn.state, item), present)
     if not missing and not reason:
         return False
     reset(turn, queue, item)
@@ -67,13 +68,15 @@ def _leaves_early(turn: Turn, pipeline: Pipeline, queue: Queue, item: Item) -> b
     return True
 
 
-def _settle_item(turn: Turn, pipeline: Pipeline, queue: Queue, item: Item, nnfi: str | None) -> tuple[bool, bool]:
+def _settle_item(
+    turn: Turn, pipeline: Pipeline, queue: Queue, item: Item, nnfi: str | None, present: dict[str, Item]
+) -> tuple[bool, bool]:
     """(something changed, the item is failing)"""
     changed = False
     reasons: list[str] = []
     ahead = turn.state.items[item.ahead] if item.ahead is not None else None
     ahead_id = ahead.id if ahead is not None and ahead.live else None
-    if _needs_failing(turn, pipeline, queue, item):
+    if _needs_failing(turn, pipeline, item, present):
         reasons.append(NEEDED_IS_FAILING)
         reset(turn, queue, item)
     else:
@@ -101,15 +104,12 @@ def _settle_item(turn: Turn, pipeline: Pipeline, queue: Queue, item: Item, nnfi:
     return changed, bool(reasons)
 
 
-def _needs_failing(turn: Turn, pipeline: Pipeline, queue: Queue, item: Item) -> bool:
+def _needs_failing(turn: Turn, pipeline: Pipeline, item: Item, present: dict[str, Item]) -> bool:
     """Is a change that it needs, and that stands in this queue, failing?"""
     subject = subject_of(turn.state, item)
     if pipeline.kind != "dependent" or not isinstance(subject, Change):
         return False
-    return any(
-        other.subject in subject.needs and other.build_set.failing_reasons
-        for other in (turn.state.items[name] for name in queue.items)
-    )
+    return any(key in present and present[key].build_set.failing_reasons for key in subject.needs)
 
 
 def _advance(turn: Turn, item: Item) -> bool:
