@@ -181,6 +181,13 @@ def load(engine: Engine) -> Stored:
     return Stored(snapshot=_snapshot(row) if row else None, events=events)
 
 
+def recent(engine: Engine, since: float) -> list[bytes]:
+    """The events of the last while, as they were stored, oldest first."""
+    with reading(engine) as connection:
+        found = select(journal.c.event).where(journal.c.at >= since).order_by(journal.c.sequence)
+        return list(connection.execute(found).scalars())
+
+
 def put_layout(engine: Engine, token: int, hash: str, content: bytes, at: float) -> None:
     """Keep a layout under the hash of its content. Kept already: noted that it was loaded again."""
     with transaction(engine) as connection:

@@ -19,7 +19,7 @@ from zuul_launcher.service import payload
 from zuul_launcher.service.gearmanside import GearmanSide
 from zuul_launcher.service.gerrits import Gerrit
 from zuul_launcher.service.inbox import Envelope, Inbox
-from zuul_launcher.service.loop import Loop, Outward, parameters_of
+from zuul_launcher.service.loop import Loop, Outward, parameters_of, recent_triggers
 from zuul_launcher.service.outlet import Outlet
 from zuul_launcher.service.publisher import Publisher
 from zuul_launcher.service.storage import LEASE_SECONDS, Storage, open_storage, prepare
@@ -40,6 +40,7 @@ class Tuning:
     idle: float = 5.0  # the loop looks around at least this often
     lease: float = LEASE_SECONDS
     snapshot: float = 10.0  # at most one of those that are stored when idle
+    prune: float = 6 * 3600.0
 
 
 class Scheduler:
@@ -98,7 +99,9 @@ class Scheduler:
         gerrits = {one.name: one for one in self.settings.connections.values() if isinstance(one, GerritConnection)}
         parameters = parameters_of(storage.engine)
         world = payload.World(zuul=self.settings.zuul, urls=_git_urls(gerrits), parameters=parameters)
-        self._loop = Loop(storage.engine, storage.token, world, Outward(rows=self._wake, answer=self._answer))
+        self._loop = Loop(
+            storage.engine, storage.token, world, Outward(rows=self._wake, answer=self._answer), self._stopping
+        )
         if self._loop.state.layout != layout_hash:
             self._loop.take(Envelope(LayoutLoaded(at=self._clock(), layout=layout_hash), layout=layout))
         self._publisher = Publisher(self._board, self.settings.zuul, parameters, VERSION, self._clock)
@@ -136,9 +139,11 @@ class Scheduler:
         self._gearman.resume(self._loop.state)
         self._gearman.start(self._crew)
         stored = journal.all_received(self._storage.engine)
+        done = recent_triggers(self._storage.engine, self._storage.previous)
         for gerrit in self._gerrits:
-            gerrit.start(self._crew, stored)
+            gerrit.start(self._crew, stored, done)
         self._crew.start("lease", self._renew_lease)
+        self._crew.start("pruning", self._prune)
         self._parked = len(journal.all_parked(self._storage.engine))
         log.info("the scheduler is ready with %d items", len(self._loop.state.items))
 
@@ -241,6 +246,17 @@ class Scheduler:
                 lease.renew(self._storage.engine, self._storage.token, self._clock(), seconds)
             except RemoteUnavailable as error:
                 log.warning("the lease could not be renewed: %s", error)
+
+    def _prune(self) -> None:
+        """Keep the database from growing without end."""
+        while not self._stopping.wait(self._tuning.prune):
+            keep_days = self.settings.database.keep_days
+            try:
+                removed = journal.prune(self._storage.engine, self._storage.token, keep_days, self._clock())
+            except RemoteUnavailable as error:
+                log.warning("the journal could not be pruned: %s", error)
+            else:
+                log.info("%d steps older than %d days were removed from the journal", removed, keep_days)
 
     def _die(self, error: BaseException) -> None:
         """On any thread: this process may not go on."""

@@ -17,7 +17,7 @@ from zuul_launcher.model.events import BuildFinished
 from zuul_launcher.model.layout import Layout
 from zuul_launcher.service.outlet import Delivered, Delivery
 from zuul_launcher.service.payload import CancelPayload, DescribePayload, LaunchPayload, MergePayload
-from zuul_launcher.service.replies import Replies, Settle, build_key, merge_key
+from zuul_launcher.service.replies import Replies, Settle, build_key
 from zuul_launcher.service.sitecode import SiteCode, SiteCodeFailed
 
 RESULT_WORDS = {
@@ -35,18 +35,13 @@ class MergerDesk:
         self._merges = merges
         self._replies = replies
         self._settle = settle
-        self._asked: dict[str, int] = {}  # item -> attempt
 
     def perform(self, delivery: Delivery) -> Delivered:
         payload = delivery.payload
         assert isinstance(payload, MergePayload)
-        earlier = self._asked.get(payload.item)
-        if earlier is not None and earlier != payload.attempt:  # the merges forget it, so nobody will answer
-            row = self._replies.take(merge_key(payload.item, earlier))
-            if row is not None:
-                self._settle(row)
-        self._asked[payload.item] = payload.attempt
-        self._replies.expect(merge_key(payload.item, payload.attempt), delivery.row)
+        older = self._replies.expect_merge(payload.item, payload.attempt, delivery.row)
+        if older is not None:
+            self._settle(older)
         self._merges.merge(payload.item, payload.attempt, payload.function, payload.arguments, payload.precedence)
         return Delivered.ANSWER_FOLLOWS
 

@@ -10,6 +10,7 @@ from zuul_launcher.gerrit.report import Reporter
 from zuul_launcher.gerrit.resolve import Resolver
 from zuul_launcher.gerrit.ssh import Commands
 from zuul_launcher.gerrit.watch import Watch
+from zuul_launcher.model.events import Trigger
 from zuul_launcher.service.inbox import Inbox
 from zuul_launcher.service.intake import Intake, Line
 from zuul_launcher.service.outlet import Outlet
@@ -72,8 +73,11 @@ class Gerrit:
         }
         self.outlet.perform = ReportDesk(reporters, inbox, clock).perform
 
-    def start(self, crew: Crew, stored: list[journal.Received]) -> None:
-        """`stored`: lines that an earlier process received and did not get to."""
+    def start(self, crew: Crew, stored: list[journal.Received], done: list[Trigger]) -> None:
+        """`stored`: lines that an earlier process received and did not get to; `done`: what it worked on lately."""
+        for trigger in done:
+            if trigger.connection == self.name:
+                self.intake.saw(trigger)
         for line in stored:
             if line.source == gerrit_target(self.name):
                 self.intake.take_up(Line(line.id, line.at, line.payload))

@@ -86,6 +86,10 @@ class Intake:
     def take_up(self, line: Line) -> None:
         self._work.put(lambda: self._resolve(line))
 
+    def saw(self, trigger: Trigger) -> None:
+        """Before start: an earlier process worked on this one, so catching up need not."""
+        self._seen.append(trigger)
+
     def catch_up(self, since: float) -> None:
         """Have everything read that happened since then and was not seen."""
         self._work.put(lambda: self._catch_up(since))

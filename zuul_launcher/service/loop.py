@@ -6,6 +6,7 @@ state is decoded again, and the event is tried again or put aside.
 
 import hashlib
 import logging
+import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -19,13 +20,14 @@ from zuul_launcher.db import history, journal
 from zuul_launcher.errors import RemoteRefused, RemoteUnavailable
 from zuul_launcher.gate.step import step
 from zuul_launcher.model.actions import Answer, AnyAction, Close, Ignore
-from zuul_launcher.model.events import AnyEvent, LayoutLoaded
+from zuul_launcher.model.events import AnyEvent, LayoutLoaded, Trigger, Triggered
 from zuul_launcher.model.layout import Layout
 from zuul_launcher.model.queue import State
 from zuul_launcher.service import payload, records
 from zuul_launcher.service.inbox import Envelope
 
 SNAPSHOT_EVERY = 50  # events
+REMEMBERED_SECONDS = 600.0  # of triggers, when a scheduler starts
 DATABASE_DELAYS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # seconds between tries while the database is away
 
 log = logging.getLogger("zuul_launcher.loop")
@@ -44,7 +46,16 @@ class Outward:
 class Loop:
     """Not a thread: `take` does one event in the caller's thread. When it returns, memory equals what is stored."""
 
-    def __init__(self, engine: Engine, token: int, world: payload.World, outward: Outward) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        token: int,
+        world: payload.World,
+        outward: Outward,
+        stopping: threading.Event | None = None,
+    ) -> None:
+        """`stopping`: when it is set, a database that is away is not waited for any more."""
+        self._stopping = stopping or threading.Event()
         self.engine = engine
         self.token = token
         self.world = world
@@ -54,7 +65,21 @@ class Loop:
         self.put_aside = 0  # events since the start
 
     def take(self, envelope: Envelope) -> None:
-        """Step one event. Waits while the database is away; Fenced: another scheduler took over."""
+        """Step one event. Waits while the database is away.
+
+        Fenced: another scheduler took over. RemoteUnavailable: told to stop while waiting.
+        """
+        for delay in _delays():
+            if self._try(envelope):
+                return
+            self._wait(delay)
+
+    def _wait(self, seconds: float) -> None:
+        if self._stopping.wait(seconds):
+            raise RemoteUnavailable("stopped while the database was away")
+
+    def _try(self, envelope: Envelope) -> bool:
+        """False: nothing was stored, and the state is as before."""
         layout = envelope.layout if isinstance(envelope.event, LayoutLoaded) else self.layout
         if layout is None:
             raise RuntimeError("the first event must bring a layout")
@@ -66,18 +91,17 @@ class Loop:
         except RemoteUnavailable as error:
             log.warning("%s: waiting for it", error)
             self._decode_again()
-            self.take(envelope)
-            return
+            return False
         except Exception:  # a mistake of ours: the state may be half changed
             log.exception("step %d failed on %s: it is put aside", sequence, type(envelope.event).__name__)
             self._put_aside(envelope, traceback.format_exc())
-            return
+            return True
         if not self._commit(stored):
-            self.take(envelope)
-            return
+            return False
         self.layout = layout
         self._since_snapshot = 0 if stored.snapshot is not None else self._since_snapshot + 1
         self._tell(stored, actions)
+        return True
 
     def _prepare(
         self, envelope: Envelope, before: records.Known, layout: Layout, actions: list[AnyAction]
@@ -113,7 +137,7 @@ class Loop:
                 self.state, self.layout = load(self.engine)
                 return
             except RemoteUnavailable:
-                time.sleep(delay)
+                self._wait(delay)
 
     def _put_aside(self, envelope: Envelope, trace: str) -> None:
         self._decode_again()
@@ -210,3 +234,10 @@ def parameters_of(engine: Engine) -> Callable[[str], Mapping[str, Any]]:
         return seen[uuid]
 
     return look_up
+
+
+def recent_triggers(engine: Engine, before: float | None) -> list[Trigger]:
+    """What Gerrit told an earlier scheduler, and it worked on, in the minutes before it was last alive."""
+    events = journal.recent(engine, before - REMEMBERED_SECONDS) if before is not None else []
+    decoded = (_events.decode(event) for event in events)
+    return [event.trigger for event in decoded if isinstance(event, Triggered)]

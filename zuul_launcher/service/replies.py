@@ -11,10 +11,6 @@ from zuul_launcher.service.inbox import Envelope, Inbox
 Key = tuple[str, ...]
 
 
-def merge_key(item: str, attempt: int) -> Key:
-    return "merge", item, str(attempt)
-
-
 def build_key(uuid: str) -> Key:
     return "build", uuid
 
@@ -25,6 +21,7 @@ class Replies:
     def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox
         self._rows: dict[Key, int] = {}
+        self._merges: dict[str, tuple[int, int]] = {}  # item -> its newest attempt, and the row
         self.estimates: dict[str, float | None] = {}  # build -> seconds, until it starts
 
     def expect(self, key: Key, row: int) -> None:
@@ -34,23 +31,32 @@ class Replies:
         """The row that waits under this key; it does so no longer."""
         return self._rows.pop(key, None)
 
+    def expect_merge(self, item: str, attempt: int, row: int) -> int | None:
+        """The row of an older attempt, which nobody will answer any more."""
+        older = self._merges.get(item)
+        self._merges[item] = attempt, row
+        return None if older is None or older[0] == attempt else older[1]
+
     def post(self, event: AnyEvent) -> None:
         """From any thread: what the world says, on its way to the loop."""
-        key = _key_of(event)
-        row = self.take(key) if key else None
-        if isinstance(event, BuildProgress) and event.build in self.estimates:
-            event = replace(event, estimate=self.estimates.pop(event.build))
+        row = self._row_of(event)
+        if isinstance(event, BuildProgress | BuildFinished | BuildLost) and event.build in self.estimates:
+            estimate = self.estimates.pop(event.build)
+            event = replace(event, estimate=estimate) if isinstance(event, BuildProgress) else event
         self._inbox.put(Envelope(event, finished=() if row is None else (Finished(id=row),)))
 
-
-def _key_of(event: AnyEvent) -> Key | None:
-    match event:
-        case Merged():
-            return merge_key(event.item, event.attempt)
-        case BuildQueued() | BuildFinished() | BuildLost():
-            return build_key(event.build)
-        case _:
-            return None
+    def _row_of(self, event: AnyEvent) -> int | None:
+        match event:
+            case Merged():
+                attempt, row = self._merges.get(event.item, (0, 0))
+                if attempt != event.attempt:
+                    return None
+                del self._merges[event.item]
+                return row
+            case BuildQueued() | BuildFinished() | BuildLost():
+                return self.take(build_key(event.build))
+            case _:
+                return None
 
 
 Settle = Callable[[int], None]
