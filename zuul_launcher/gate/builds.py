@@ -24,13 +24,13 @@ def _launch_nodes(turn: Turn, item: Item, nodes: tuple[JobNode, ...]) -> None:
         if node.job not in item.jobs:
             continue  # the job does not apply, and neither does anything below it
         if node.job not in item.build_set.builds:
-            _launch_job(turn, item, node.job, tries=1)
+            _launch_job(turn, item, node.job)
         build = item.build_set.builds.get(node.job)
         if build is not None and build.result == SUCCESS:
             _launch_nodes(turn, item, node.children)
 
 
-def _launch_job(turn: Turn, item: Item, name: str, *, tries: int) -> None:
+def _launch_job(turn: Turn, item: Item, name: str) -> None:
     job = turn.layout.jobs[name]
     if job.mutex is not None and job.mutex in turn.state.mutexes:
         return  # tried again whenever anything happens
@@ -41,7 +41,7 @@ def _launch_job(turn: Turn, item: Item, name: str, *, tries: int) -> None:
         job=name,
         voting=job.voting,
         run=run,
-        tries=tries,
+        tries=item.build_set.tries.get(name, 0) + 1,
         launched_at=turn.at,
     )
     item.build_set.builds[name] = build
@@ -105,7 +105,8 @@ def note_finished(turn: Turn, event: BuildFinished) -> None:
     elif build.tries >= turn.layout.jobs[build.job].attempts:
         build.result = "RETRY_LIMIT"
     else:
-        _launch_job(turn, item, build.job, tries=build.tries + 1)
+        item.build_set.tries[build.job] = build.tries
+        del item.build_set.builds[build.job]  # settling the queue launches it again
 
 
 def note_lost(turn: Turn, event: BuildLost) -> None:
@@ -113,7 +114,7 @@ def note_lost(turn: Turn, event: BuildLost) -> None:
     if found := _find(turn, event):
         item, build = found
         _release(turn, build)
-        _launch_job(turn, item, build.job, tries=build.tries)
+        del item.build_set.builds[build.job]
 
 
 def _take(build: Build, data: WorkerData) -> None:

@@ -56,6 +56,7 @@ class BuildSet(Struct, kw_only=True, omit_defaults=True):
     conflicts: tuple[str, ...] = ()  # files
     merge_error: str | None = None  # what went wrong, if it was not a conflict
     builds: dict[str, Build] = field(default_factory=dict)  # job -> its newest run
+    tries: dict[str, int] = field(default_factory=dict)  # job -> runs that ended without a result
     launches: int = 0
     failing_reasons: tuple[str, ...] = ()
     bypassed: bool = False  # a change behind landed without this one: nothing built here may land any more
