@@ -96,7 +96,7 @@ class Server:
             except OSError:
                 return  # stop() shut the listener
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            transport = paramiko.Transport(connection)
+            transport = Served(connection)
             transport.add_server_key(self._host_key)
             self._transports = [known for known in self._transports if known.is_alive()]
             self._transports.append(transport)
@@ -202,7 +202,7 @@ def _send_lines(channel: paramiko.Channel, lines: EventLines) -> None:
     try:
         while (line := lines.get()) is not None:
             channel.sendall(line.encode(errors="replace") + b"\n")
-    except OSError:
+    except (OSError, EOFError):
         return  # the client is gone; who reads the channel sees that too
 
 
@@ -211,10 +211,22 @@ def _fail(channel: paramiko.Channel, text: str) -> int:
     return 1
 
 
+class Served(paramiko.Transport):
+    """Runs a command only when the client has been told that it may: a quick one would close the channel before."""
+
+    after_reply: Callable[[], None] | None = None
+
+    def _send_user_message(self, data: paramiko.Message) -> None:
+        super()._send_user_message(data)  # type: ignore[misc]  # paramiko's own, and it has no hook for this
+        if self is threading.current_thread() and self.after_reply is not None:
+            begin, self.after_reply = self.after_reply, None
+            begin()
+
+
 class Login(paramiko.ServerInterface):
     """Lets people in by their key, one object a connection."""
 
-    def __init__(self, server: Server, transport: paramiko.Transport) -> None:
+    def __init__(self, server: Server, transport: Served) -> None:
         self._server = server
         self._transport = transport
         self._environment: dict[int, dict[str, str]] = {}
@@ -241,5 +253,7 @@ class Login(paramiko.ServerInterface):
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
         who = self._server.state.people[self._transport.get_username() or ""]
         environment = self._environment.pop(channel.get_id(), {})
-        self._server.run(channel, command.decode(errors="replace"), who, environment)
+        self._transport.after_reply = lambda: self._server.run(
+            channel, command.decode(errors="replace"), who, environment
+        )
         return True
