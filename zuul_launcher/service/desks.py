@@ -1,7 +1,7 @@
 """Where outbox rows become calls of the shells: a desk for mergers, one for builds. (`reporting` has the third.)"""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 import msgspec
@@ -15,8 +15,10 @@ from zuul_launcher.gearman.openbuild import BuildRequest
 from zuul_launcher.gearman.params import function_name
 from zuul_launcher.model.events import BuildFinished
 from zuul_launcher.model.layout import Layout
+from zuul_launcher.model.queue import State
 from zuul_launcher.service.outlet import Delivered, Delivery
 from zuul_launcher.service.payload import CancelPayload, DescribePayload, LaunchPayload, MergePayload
+from zuul_launcher.service.records import known
 from zuul_launcher.service.replies import Replies, Settle, build_key
 from zuul_launcher.service.sitecode import SiteCode, SiteCodeFailed
 
@@ -157,6 +159,17 @@ class GearmanDesk:
 
 def _described(row: history.BuildRow) -> DescribedBuild:
     return DescribedBuild(job=row.job, number=row.number, url=row.url, result=row.result)
+
+
+def to_resume(engine: Engine, state: State, launching: Container[str]) -> list[BuildRequest]:
+    """What an earlier process left open and the state still waits for. Those whose launch is still in the outbox
+    (`launching`) come from there."""
+    wanted = known(state).builds
+    return [
+        request_of(row, json.loads(row.parameters or "{}"), resumed=True)
+        for row in history.open_builds(engine)
+        if row.uuid in wanted and row.uuid not in launching
+    ]
 
 
 def request_of(row: history.BuildRow, parameters: dict[str, Any], *, resumed: bool) -> BuildRequest:

@@ -1,10 +1,8 @@
 """All that goes over Gearman, on one connection and one listener: builds, merges, and requests of administrators."""
 
-import json
 import threading
 from collections.abc import Callable, Mapping
 
-from zuul_launcher.db import history
 from zuul_launcher.gearman.builds import Builds
 from zuul_launcher.gearman.client import Client
 from zuul_launcher.gearman.merges import Merges
@@ -12,13 +10,12 @@ from zuul_launcher.gearman.rpc import Listener
 from zuul_launcher.model.actions import Answer
 from zuul_launcher.model.layout import Layout
 from zuul_launcher.model.queue import State
-from zuul_launcher.service.desks import GearmanDesk, MergerDesk, request_of
+from zuul_launcher.service.desks import GearmanDesk, MergerDesk, to_resume
 from zuul_launcher.service.inbox import Inbox
 from zuul_launcher.service.intake import Intake
 from zuul_launcher.service.loop import load_layout
 from zuul_launcher.service.outlet import Outlet
 from zuul_launcher.service.payload import GEARMAN, MERGER
-from zuul_launcher.service.records import known
 from zuul_launcher.service.replies import Replies
 from zuul_launcher.service.requests import Requests
 from zuul_launcher.service.storage import Storage
@@ -46,6 +43,7 @@ class GearmanSide:
         self._engine = storage.engine
         self._stopping = stopping
         self._client = Client(server, port)
+        self._client.subscribe(lambda _: inbox.wake())  # the page is to tell of it
         replies = Replies(inbox)
         check = settings.check_job_registration
         self._builds = Builds(self._client, replies.post, clock, check_registration=check)
@@ -78,15 +76,8 @@ class GearmanSide:
         self._requests.answered(answer)
 
     def resume(self, state: State) -> None:
-        """Take up the builds that an earlier process left open. (Those whose launch is still in the outbox come from
-        there.)"""
-        wanted = known(state).builds
-        launching = self._gearman.launching()
-        self._builds.resume(
-            request_of(row, json.loads(row.parameters or "{}"), resumed=True)
-            for row in history.open_builds(self._engine)
-            if row.uuid in wanted and row.uuid not in launching
-        )
+        """Take up the builds that an earlier process left open."""
+        self._builds.resume(to_resume(self._engine, state, self._gearman.launching()))
 
     def start(self, crew: Crew) -> None:
         self._client.start()
