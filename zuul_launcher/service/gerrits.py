@@ -39,7 +39,8 @@ class Gerrit:
     ) -> None:
         """`others`: all Gerrits of the site, since a report may go to another one than the change came from."""
         self.name = settings.name
-        self.trouble: str | None = None  # why no events come
+        self.trouble: str | None = f"no events from Gerrit {settings.name} yet"  # why none come
+        self._inbox = inbox
         self._clock = clock
         self._stopping = stopping
         self._lost_at = storage.previous  # events since then may have been missed
@@ -103,3 +104,4 @@ class Gerrit:
         else:
             self._lost_at = self._lost_at or self._clock()
             self.trouble = f"no events from Gerrit {self.name}: {state.removeprefix('lost: ')}"
+        self._inbox.wake()  # the page is to tell of it
