@@ -166,6 +166,10 @@ class Site:
         """Send a signal to one part."""
         self._processes[name].send_signal(number)
 
+    def wait_for_end(self, name: str, seconds: float = START_SECONDS) -> int:
+        """Of a part that ends by itself, or was told to. Its exit status."""
+        return self._processes.pop(name).wait(seconds)
+
     def stop(self) -> None:
         for name in sorted(self._processes, key=lambda name: name == "gearman"):
             self._end(name, signal.SIGTERM)
@@ -207,6 +211,11 @@ class Site:
         except OSError:
             return None
         return document
+
+    def is_ready(self) -> bool:
+        """Does the page say that nothing is wrong? Then events are watched, and the Gearman server is there."""
+        status = self.status()
+        return status is not None and status["errors"] == []
 
     def items(self, pipeline: str | None = None) -> list[dict[str, Any]]:
         """Live items of the newest status, of one pipeline or all."""

@@ -162,11 +162,12 @@ class SimWorker:
         """From now on builds of jobs that match wait after they have begun, until they are released or stopped."""
         self._held = pattern
 
-    def release(self, pattern: str = ".*") -> None:
-        """Let waiting builds of jobs that match go on; the same jobs are held again at their next build."""
+    def release(self, pattern: str = ".*", **parameters: Any) -> None:
+        """Let waiting builds go on whose jobs match and that have these parameters (`ZUUL_CHANGE="4711"`); the same
+        jobs are held again at their next build."""
         with self._changed:
             for running in self._running.values():
-                if re.fullmatch(pattern, running.build.job):
+                if re.fullmatch(pattern, running.build.job) and parameters.items() <= running.build.parameters.items():
                     running.released.set()
 
     def release_all(self) -> None:

@@ -1,0 +1,119 @@
+"""The main job, with real processes: approved changes are tested in parallel on top of each other, and what passes
+lands in order."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.gearman_wire import c_gearmand
+from support.system import GATE, Gate, Witness, running_gate, seen, what_landed_was_tested
+
+from zuul_launcher.sim.gerrit.site import GerritSite, Pushed
+
+SHARED_QUEUE = """\
+jobs:
+  - name: unit
+projects:
+  - name: $alpha
+    gate: [unit, docs]
+  - name: $beta
+    gate: [unit]
+"""
+
+
+@dataclass(frozen=True)
+class Setup:
+    gerrit: str = "stand_in"
+    with_gearmand: bool = False
+    with_postgresql: bool = False
+    mergers: int = 1
+
+
+SETUPS = [
+    pytest.param(Setup(), id="stand-in"),
+    pytest.param(Setup(with_gearmand=True), id="gearmand", marks=pytest.mark.gearmand),
+    pytest.param(Setup(with_postgresql=True), id="postgresql", marks=pytest.mark.postgresql),
+    pytest.param(Setup(mergers=2), id="two-mergers"),
+    pytest.param(Setup("real_gerrit"), id="real-gerrit", marks=pytest.mark.gerrit),
+    pytest.param(
+        Setup("real_gerrit", with_gearmand=True, with_postgresql=True, mergers=2),
+        id="real-gerrit-gearmand-postgresql-two-mergers",
+        marks=[pytest.mark.gerrit, pytest.mark.gearmand, pytest.mark.postgresql],
+    ),
+]
+
+
+@pytest.fixture(params=SETUPS)
+def variation(request: pytest.FixtureRequest) -> Setup:
+    found: Setup = request.param
+    return found
+
+
+@pytest.fixture
+def gate(variation: Setup, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Gate]:
+    """Ready, and of the set-up that the test is for."""
+    options: dict[str, Any] = {}
+    with ExitStack() as parts:
+        if variation.with_gearmand:
+            options["gearman_port"] = parts.enter_context(c_gearmand()).port
+        if variation.with_postgresql:
+            options["dburi"] = request.getfixturevalue("postgresql").new_database()
+        gerrit: GerritSite = request.getfixturevalue(variation.gerrit)
+        jobs = ("unit", "docs")
+        yield parts.enter_context(
+            running_gate(tmp_path, gerrit, GATE + SHARED_QUEUE, jobs=jobs, mergers=variation.mergers, **options)
+        )
+
+
+def expected_builds(changes: list[Pushed], *, without: Pushed | None = None) -> list[tuple[str, ...]]:
+    """What the rules give for a queue of changes: each with all ahead of it; `docs` only for those of alpha."""
+    queue = [change for change in changes if change != without]
+    builds = [(job, queue.index(change)) for change in queue for job in ("unit", "docs")]
+    return [
+        (job, *(change.number for change in queue[: place + 1]))
+        for job, place in builds
+        if job == "unit" or queue[place].project.startswith("alpha")
+    ]
+
+
+def test_eight_changes_of_which_the_fourth_fails(gate: Gate, variation: Setup, tmp_path: Path) -> None:
+    changes = []
+    for number in range(1, 9):
+        files = {f"file{number}": "x\n", **({"broken": "yes\n"} if number == 4 else {})}
+        changes.append(gate.push("alpha" if number % 2 else "beta", files))
+    fourth = changes[3]
+    with Witness(gate.gerrit, tmp_path) as witness:
+        for change in changes:
+            gate.approve(change)
+        first = expected_builds(changes)
+        gate.wait_for_builds(*first)  # all at once: eight items
+        assert len(first) == 12
+
+        if variation.mergers == 2:
+            assert gate.site.terminate("merger") == 0  # the other one prepares what comes now
+        gate.release(fourth)
+        ahead = expected_builds(changes[:3])
+        again = expected_builds(changes, without=fourth)[len(ahead) :]
+        gate.wait_for_builds(*ahead, *again)
+        assert len(again) == 6
+
+        gate.worker.release_all()
+        passed = [change for change in changes if change != fourth]
+        gate.wait_for_status("MERGED", *passed)
+        gate.wait_until_idle()
+
+    assert witness.merged == [change.number for change in passed]
+    assert gate.gerrit.status(fourth) == "NEW"
+    assert gate.gerrit.votes(fourth)["Verified"] == {"zuul": -2}
+    history = gate.worker.history
+    aborted = expected_builds(changes)[len(ahead) + 1 :]
+    assert sorted((*seen(build), build.result) for build in history) == sorted(
+        [(*one, "SUCCESS") for one in (*ahead, *again)]
+        + [(*one, "ABORTED") for one in aborted]
+        + [("unit", *(change.number for change in changes[:4]), "FAILURE")]
+    )
+    assert [change.id for change in passed if not what_landed_was_tested(gate, change, tmp_path)] == []
+    assert gate.complaints() == []
