@@ -1,0 +1,78 @@
+"""Plays the story on a stage: people upload, approve and upload again, at a pace that one can follow."""
+
+import time
+from collections.abc import Container, Iterable
+from functools import partial
+
+from zuul_launcher.sim.demo_news import GATE_USER
+from zuul_launcher.sim.demo_stage import Display, Stage
+from zuul_launcher.sim.demo_story import APPROVALS, CHANGES, UPDATED, message, planned
+from zuul_launcher.sim.gerrit.site import Pushed
+from zuul_launcher.sim.site import wait_until
+
+UPLOAD_PAUSE = 0.8  # seconds between two people's acts
+APPROVAL_PAUSE = 0.6
+READING_PAUSE = 2.0  # for the lines that say what comes next
+STEP_SECONDS = 240.0
+CHECKED, DECIDED = (1,), (-2, 2)  # votes after check and after gate
+
+Changes = dict[str, Pushed]  # by name, the newest patch set
+
+
+def play(stage: Stage, display: Display) -> Changes:
+    """Until everything is decided. Raises TimeoutError, with what did not happen."""
+    display.say("— People upload eleven changes; each patch set is tested by itself, in the pipeline “check”.")
+    time.sleep(READING_PAUSE)
+    changes = _upload(stage)
+    stage.job.updated = changes[UPDATED].number
+    _wait_for_votes(stage, changes.values(), CHECKED)
+    display.say("— All pass. People approve them; “gate” tests each on top of those ahead of it, all at once.")
+    time.sleep(READING_PAUSE)
+    for name in APPROVALS:
+        _approve(stage, changes[name], name)
+        time.sleep(APPROVAL_PAUSE)
+    display.say(f"— {changes[UPDATED].id} is about to get a new patch set while it is built.")
+    wait_until(lambda: _is_built(stage, changes[UPDATED]), STEP_SECONDS, f"builds of {changes[UPDATED].id}")
+    change = planned(UPDATED)
+    changes[UPDATED] = stage.gerrit.push_patch_set(changes[UPDATED], change.second, username=change.owner)
+    _wait_for_votes(stage, [changes[UPDATED]], CHECKED)
+    _approve(stage, changes[UPDATED], UPDATED)
+    _wait_for_votes(stage, changes.values(), DECIDED)
+    wait_until(lambda: not stage.site.items(), STEP_SECONDS, "empty queues")
+    merged = [pushed for pushed in changes.values() if stage.gerrit.status(pushed) == "MERGED"]
+    wait_until(lambda: len(stage.landings) >= len(merged), STEP_SECONDS, "Gerrit's events")
+    return changes
+
+
+def _upload(stage: Stage) -> Changes:
+    changes: Changes = {}
+    for change in CHANGES:
+        text = message(change, {name: pushed.change_id for name, pushed in changes.items()})
+        changes[change.name] = stage.gerrit.push_change(
+            change.project, "master", change.files, text, username=change.owner
+        )
+        time.sleep(UPLOAD_PAUSE)
+    return changes
+
+
+def _approve(stage: Stage, pushed: Pushed, name: str) -> None:
+    """Whoever did not write it."""
+    reviewer = "ben" if planned(name).owner == "ann" else "ann"
+    stage.gerrit.vote(pushed, "Code-Review", 2, username=reviewer)
+
+
+def _wait_for_votes(stage: Stage, changes: Iterable[Pushed], wanted: Container[int]) -> None:
+    """Until the gate has given each of them one of these votes."""
+    for pushed in changes:
+        wait_until(partial(_has_vote, stage, pushed, wanted), STEP_SECONDS, f"the vote on {pushed.id}")
+
+
+def _has_vote(stage: Stage, pushed: Pushed, wanted: Container[int]) -> bool:
+    return stage.gerrit.votes(pushed).get("Verified", {}).get(GATE_USER, 0) in wanted
+
+
+def _is_built(stage: Stage, pushed: Pushed) -> bool:
+    return any(
+        (build.parameters["ZUUL_PIPELINE"], build.parameters["ZUUL_CHANGE"]) == ("gate", pushed.number)
+        for build in stage.worker.builds
+    )
