@@ -54,6 +54,7 @@ class Scheduler:
         self._tuning = tuning
         self._stopping = threading.Event()
         self._leaving = threading.Event()
+        self._held_back = 0  # triggers since then
         self._reload = threading.Event()
         self._fatal: BaseException | None = None
         self._crew = Crew(self._stopping, self._die)
@@ -152,7 +153,9 @@ class Scheduler:
         pause = 0.0
         while not self._stopping.is_set():
             envelope = self._inbox.take(pause)
-            if envelope is not None and not self._is_held_back(envelope):
+            if envelope is not None and self._is_held_back(envelope):
+                self._held_back += 1
+            elif envelope is not None:
                 self._loop.take(envelope)
             if self._reload.is_set():
                 self._reload.clear()
@@ -170,7 +173,10 @@ class Scheduler:
                 self._loop.store_snapshot()
             except RemoteUnavailable as error:
                 log.warning("no snapshot: %s", error)
-        return self._publisher.publish(self._loop.state, self._layout(), self._errors(), self._inbox.lengths())
+        triggers, results = self._inbox.lengths()
+        lengths = triggers + self._held_back, results
+        message = leaving(lengths[0]) if self._leaving.is_set() else None
+        return self._publisher.publish(self._loop.state, self._layout(), self._errors(), lengths, message)
 
     def _end(self) -> None:
         self._stopping.set()
@@ -277,6 +283,11 @@ class Scheduler:
         page.start()
         log.info("the page is at %s", page.url)
         return page
+
+
+def leaving(length: int) -> str:
+    """What the page says meanwhile, as v2 does (behaviour.md §7.2); `length`: of triggers that wait."""
+    return f"<p><b>Queue only mode:</b> preparing to exit, queue length: {length}</p>"
 
 
 def _git_urls(gerrits: dict[str, GerritConnection]) -> dict[str, Callable[[str], str]]:

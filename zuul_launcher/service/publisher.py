@@ -24,20 +24,26 @@ class Publisher:
         self._version = version
         self._clock = clock
         self._sequence = -1  # of the state that was published last
-        self._said: tuple[str, ...] = ()
+        self._said: tuple[str | None, ...] = ()
         self._at = 0.0
 
-    def publish(self, state: State, layout: Layout, errors: tuple[str, ...], lengths: tuple[int, int]) -> float:
-        """Publish if there is news, or times that somebody looks at grew old. Seconds until the next look."""
+    def publish(
+        self, state: State, layout: Layout, errors: tuple[str, ...], lengths: tuple[int, int], message: str | None
+    ) -> float:
+        """Publish if there is news, or times that somebody looks at grew old. Seconds until the next look.
+
+        `lengths`: triggers and results that wait. `message`: for everybody, on top of the page.
+        """
         now = self._clock()
         if now - self._at < SECONDS:
             return SECONDS - (now - self._at)
-        is_new = state.sequence != self._sequence or errors != self._said
+        is_new = state.sequence != self._sequence or (message, *errors) != self._said
         if not is_new and self._board.asked_at <= self._at:
             return 60.0
         view = View(
             now=now,
             version=self._version,
+            message=message,
             trigger_events=lengths[0],
             result_events=lengths[1],
             url_pattern=self._zuul.url_pattern,
@@ -45,7 +51,7 @@ class Publisher:
             errors=errors,
         )
         self._board.publish(encode(document(state, layout, view)), now)
-        self._sequence, self._said, self._at = state.sequence, errors, now
+        self._sequence, self._said, self._at = state.sequence, (message, *errors), now
         return SECONDS
 
     def running_jobs(self) -> bytes:
