@@ -143,9 +143,10 @@ class Site:
             config = self._configure(f"zuul-{number}.conf", folder, f"zuul_url = file://{self.folder}/{folder}")
             self._start(f"merger{number}", "merger", config=config)
 
-    def start_scheduler(self) -> None:
+    def start_scheduler(self, *, wait: bool = True) -> None:
         self._start("scheduler", "scheduler", "--without-gearman")
-        wait_until(self._is_up, START_SECONDS, f"the scheduler (see {self.folder}/scheduler.log)")
+        if wait:
+            wait_until(self._is_up, START_SECONDS, f"the scheduler (see {self.folder}/scheduler.log)")
 
     def _is_up(self) -> bool:
         process = self._processes["scheduler"]

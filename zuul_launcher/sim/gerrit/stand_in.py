@@ -95,6 +95,12 @@ class SimGerrit:
         """How many watch events now: wait for it before doing what they are to see."""
         return len(self._server.streams)
 
+    def say(self, line: str) -> None:
+        """Sends this line to all who watch events, whatever it is."""
+        with self._state.lock:
+            for listener in self._state.listeners:
+                listener.put(line)
+
     def refuse_submit(self, change: Pushed) -> None:
         """From now on the change can not be submitted, as if it conflicted with the branch."""
         self._state.refused_submits.add(int(change.number))
