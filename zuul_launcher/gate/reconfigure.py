@@ -5,11 +5,11 @@ Windows, failure counters and disabled pipelines begin anew; enqueue times, resu
 
 from zuul_launcher.gate.builds import cancel_build, reset
 from zuul_launcher.gate.match import jobs_for
-from zuul_launcher.gate.order import dequeue
+from zuul_launcher.gate.order import dequeue, shared_queue
 from zuul_launcher.gate.turn import Turn
 from zuul_launcher.model.layout import Pipeline
 from zuul_launcher.model.queue import Item, PipelineState, Queue
-from zuul_launcher.model.reading import chain, subject_of
+from zuul_launcher.model.reading import followers, subject_of
 
 
 def reconfigure(turn: Turn, layout: str) -> None:
@@ -29,40 +29,38 @@ def reconfigure(turn: Turn, layout: str) -> None:
 def _carry(turn: Turn, old: Queue, item: Item, pipeline: Pipeline | None) -> None:
     queue = _new_queue(turn, old, item, pipeline) if pipeline else None
     if queue is None:
-        where = "its project is not gated there any more" if pipeline else "its pipeline was removed"
-        _drop(turn, old, item, where)
+        _drop(turn, old, item, _no_place(item, pipeline))
         return
+    if item.ahead is not None and item.ahead not in queue.items:
+        reset(turn, old, item)  # it was tested with changes of what is another queue now
+        item.ahead = None
     queue.items.append(item.id)
     if item.reporting is None:
         _fit_jobs(turn, item)
 
 
 def _new_queue(turn: Turn, old: Queue, item: Item, pipeline: Pipeline) -> Queue | None:
-    """Where the head of its chain goes, there it goes too."""
-    head = subject_of(turn.state, (chain(turn.state, item) or [item])[0])
+    """Gated: all changes of a project stand in one queue, or they would land untested with each other. Else: where
+    what it is tested on top of went."""
     queues = turn.state.pipelines[pipeline.name].queues
     if pipeline.kind == "dependent":
-        name = pipeline.shared_queues.get(head.project)
-        if name is None:
-            return None
-        return _find(queues, name) or _add(queues, Queue(name=name, window=pipeline.window.start))
+        return shared_queue(turn, pipeline.name, subject_of(turn.state, item)) if item.live else None
     for queue in queues:
         if item.ahead is not None and item.ahead in queue.items:
             return queue
-    return _add(queues, Queue(name=old.name))
+    queues.append(Queue(name=old.name))
+    return queues[-1]
 
 
-def _find(queues: list[Queue], name: str) -> Queue | None:
-    return next((queue for queue in queues if queue.name == name), None)
-
-
-def _add(queues: list[Queue], queue: Queue) -> Queue:
-    queues.append(queue)
-    return queue
+def _no_place(item: Item, pipeline: Pipeline | None) -> str:
+    if pipeline is None:
+        return "its pipeline was removed"
+    return "its project is not gated there any more" if item.live else "the pipeline has become a gate"
 
 
 def _drop(turn: Turn, old: Queue, item: Item, reason: str) -> None:
-    reset(turn, old, item)  # also those behind: they were tested with it
+    for one in (item, *followers(turn.state, old, item)):  # they were tested with it, even if it may still land
+        reset(turn, old, one)
     dequeue(turn, old, item, reason)
 
 

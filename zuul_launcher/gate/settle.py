@@ -12,7 +12,15 @@ from zuul_launcher.model.actions import Merge
 from zuul_launcher.model.change import Change
 from zuul_launcher.model.layout import Pipeline
 from zuul_launcher.model.queue import Item, Queue
-from zuul_launcher.model.reading import chain, followers, has_failed_job, is_active, is_complete, subject_of
+from zuul_launcher.model.reading import (
+    chain,
+    followers,
+    has_failed_job,
+    is_active,
+    is_complete,
+    queue_holding,
+    subject_of,
+)
 
 NEEDED_IS_FAILING = "a needed change is failing"
 CONFLICT = "it has a merge conflict"
@@ -78,6 +86,7 @@ def _settle_item(
     ahead_id = ahead.id if ahead is not None and ahead.live else None
     if _needs_failing(turn, pipeline, item, present):
         reasons.append(NEEDED_IS_FAILING)
+        changed = item.build_set.ref is not None
         reset(turn, queue, item)
     else:
         if ahead_id != nnfi:
@@ -97,8 +106,8 @@ def _settle_item(
     if not reasons and item.build_set.bypassed:
         reset(turn, queue, item)  # it had failed, others landed past it, and now it is to be tested after all
         changed = True
-    may_report = item.live and ahead_id is None and (bool(reasons) or not _somebody_lands(turn, queue))
-    if may_report and is_complete(turn.layout, turn.state, item):
+    done = item.live and ahead_id is None and is_complete(turn.layout, turn.state, item)
+    if done and (reasons or not _somebody_lands(turn, pipeline, queue)):
         report(turn, item)
     item.build_set.failing_reasons = tuple(reasons)
     return changed, bool(reasons)
@@ -129,6 +138,12 @@ def _advance(turn: Turn, item: Item) -> bool:
     return False
 
 
-def _somebody_lands(turn: Turn, queue: Queue) -> bool:
-    """Is a change of this queue being submitted right now? Then the ground moves under every other one."""
-    return any(turn.state.items[name].reporting == "success" for name in queue.items)
+def _somebody_lands(turn: Turn, pipeline: Pipeline, queue: Queue) -> bool:
+    """Is a change of this queue, or one that a new layout took out of the pipeline, being submitted right now? Then
+    the ground moves under every other one."""
+    return pipeline.kind == "dependent" and any(
+        other.reporting == "success"
+        and other.pipeline == pipeline.name
+        and (other.id in queue.items or queue_holding(turn.state, other) is None)
+        for other in turn.state.items.values()
+    )

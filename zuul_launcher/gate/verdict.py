@@ -7,7 +7,7 @@ from zuul_launcher.gate.turn import Turn
 from zuul_launcher.model.actions import Describe, Report, Verdict
 from zuul_launcher.model.events import Reported
 from zuul_launcher.model.queue import Item, Queue
-from zuul_launcher.model.reading import followers, has_failed_job, queue_holding
+from zuul_launcher.model.reading import followers, has_failed_job, queue_holding, subject_of
 
 LANDED = "merged"
 DID_NOT_MERGE = "it did not merge"
@@ -44,6 +44,8 @@ def note_reported(turn: Turn, event: Reported) -> None:
         return
     queue = queue_holding(turn.state, item) if item.pipeline in turn.state.pipelines else None
     if queue is None:  # it left its queue before: only this answer was waited for
+        if event.merged and item.pipeline in turn.state.pipelines:
+            _note_landed_outside(turn, item)
         del turn.state.items[item.id]
         return
     item.reporting = None
@@ -59,9 +61,7 @@ def _land(turn: Turn, queue: Queue, item: Item, event: Reported) -> str:
     window = turn.pipeline(item.pipeline).window
     if event.verdict == "success" and event.merged:
         note_landed(turn.state, item.subject)
-        for name in queue.items[: queue.items.index(item.id)]:
-            build_set = turn.state.items[name].build_set
-            build_set.bypassed = build_set.ref is not None
+        _bypass(turn, queue, item)
         grow(queue, window)
         return LANDED
     shrink(queue, window)
@@ -70,3 +70,23 @@ def _land(turn: Turn, queue: Queue, item: Item, event: Reported) -> str:
     for follower in followers(turn.state, queue, item):
         reset(turn, queue, follower)
     return DID_NOT_MERGE
+
+
+def _note_landed_outside(turn: Turn, item: Item) -> None:
+    """One layout took it out of its queue, and another may have brought the queue back with others in it."""
+    note_landed(turn.state, item.subject)
+    name = turn.pipeline(item.pipeline).shared_queues.get(subject_of(turn.state, item).project)
+    for queue in turn.state.pipelines[item.pipeline].queues:
+        if queue.name == name:
+            _bypass(turn, queue, item)
+
+
+def _bypass(turn: Turn, queue: Queue, landed: Item) -> None:
+    """What was not tested on top of a change that landed was tested on ground that is gone."""
+    on_top = {landed.id}
+    for name in queue.items:
+        item = turn.state.items[name]
+        if item.ahead in on_top:
+            on_top.add(name)
+        elif name != landed.id:
+            item.build_set.bypassed = item.build_set.ref is not None

@@ -59,7 +59,7 @@ class BuildSet(Struct, kw_only=True, omit_defaults=True):
     tries: dict[str, int] = field(default_factory=dict)  # job -> runs that ended without a result
     launches: int = 0
     failing_reasons: tuple[str, ...] = ()
-    bypassed: bool = False  # a change behind landed without this one: nothing built here may land any more
+    bypassed: bool = False  # another change landed, on which this was not tested: nothing built here may land any more
 
 
 class Item(Struct, kw_only=True, omit_defaults=True):
