@@ -8,8 +8,9 @@ from support.git_histories import make_histories
 from support.git_world import git
 
 from zuul_launcher.errors import RequestError
+from zuul_launcher.git import Git
 from zuul_launcher.merger.combine import Conflict, combine, picked_commit
-from zuul_launcher.merger.git import Git, base_environment
+from zuul_launcher.merger.environment import base_environment
 from zuul_launcher.merger.repo import Repository
 from zuul_launcher.merger.resolve import Decision, Side, decide
 

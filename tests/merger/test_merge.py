@@ -1,16 +1,14 @@
 """A merge request as the scheduler sends it: which commits the published refs hold, and what the reply says."""
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.git_world import Upstream, git, is_running, subjects, wait_until
+from support.git_world import Upstream, git, subjects
 
 from zuul_launcher.errors import RemoteUnavailable
-from zuul_launcher.merger.git import Git
 from zuul_launcher.merger.merge import Merger
 from zuul_launcher.merger.request import decode_update
 from zuul_launcher.merger.worker import UnknownFunction, answer
@@ -286,15 +284,6 @@ def test_a_server_that_is_away_is_not_a_verdict_on_the_change(merger: Merger, up
     item = {**upstream().change("master", {"A": "A"}), "url": "http://127.0.0.1:9/project"}
     with pytest.raises(RemoteUnavailable):
         answer(merger, "merger:merge", json.dumps({"items": [item]}).encode())
-
-
-def test_a_command_over_its_deadline_is_ended_with_its_children(tmp_path: Path) -> None:
-    marker = tmp_path / "child"
-    git_that_hangs = Git({"PATH": os.environ["PATH"]}, 1)
-    alias = f"alias.hang=!sleep 1000 & echo $! > {marker}; wait"
-    with pytest.raises(RemoteUnavailable):
-        git_that_hangs.run("-c", alias, "hang", cwd=tmp_path)
-    wait_until(lambda: not is_running(int(marker.read_text())))
 
 
 def test_an_update_brings_branches_and_tags_and_forgets_those_that_are_gone(merger: Merger, upstream: Make) -> None:

@@ -10,7 +10,8 @@ import pytest
 from support.git_world import Upstream, git
 
 from zuul_launcher.errors import ConfigurationError, RequestError
-from zuul_launcher.merger.git import Git, base_environment
+from zuul_launcher.git import Git
+from zuul_launcher.merger.environment import base_environment
 from zuul_launcher.merger.merge import Merger
 from zuul_launcher.merger.place import Place
 from zuul_launcher.merger.settings import MergerSettings

@@ -15,7 +15,7 @@ import pytest
 from support.git_world import Upstream, wait_until
 
 from zuul_launcher.errors import RemoteUnavailable
-from zuul_launcher.merger.git import ssh_command
+from zuul_launcher.merger.environment import ssh_command
 from zuul_launcher.merger.merge import Merger
 from zuul_launcher.merger.request import MergeRequest, decode_merge
 from zuul_launcher.merger.settings import GitAccess, MergerSettings

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from zuul_launcher.merger.git import Git
+from zuul_launcher.git import Git
 
 _FILE = "zuul-refs.json"
 _BATCH = 2000

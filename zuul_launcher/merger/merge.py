@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from zuul_launcher.errors import RequestError
+from zuul_launcher.git import Git
 from zuul_launcher.merger.combine import Conflict, combine
-from zuul_launcher.merger.git import Git, base_environment, ssh_command
+from zuul_launcher.merger.environment import base_environment, ssh_command
 from zuul_launcher.merger.names import PRIVATE_FOLDER, check_branch, check_project, check_ref, check_url, zuul_ref
 from zuul_launcher.merger.place import Place, remove_stale_files
 from zuul_launcher.merger.repo import Repository, remote_head

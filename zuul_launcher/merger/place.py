@@ -20,7 +20,7 @@ from git.cmd import Git as GitCommand
 from git.exc import GitError
 
 from zuul_launcher.errors import ConfigurationError, RequestError
-from zuul_launcher.merger.git import Git, GitFailed, one_line
+from zuul_launcher.git import Git, GitFailed, one_line
 from zuul_launcher.merger.names import PRIVATE_FOLDER, check_project
 
 SIDE = "zuul-fetch"

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from zuul_launcher.errors import RemoteError, RemoteRefused, RemoteUnavailable
-from zuul_launcher.merger.git import Answer, Git, GitFailed, one_line
+from zuul_launcher.git import Answer, Git, GitFailed, one_line
 from zuul_launcher.merger.names import check_ref, is_object_id
 from zuul_launcher.merger.place import SIDE, make_side
 

@@ -12,7 +12,7 @@ from enum import Enum, auto
 from pathlib import Path
 
 from zuul_launcher.errors import RequestError
-from zuul_launcher.merger.git import Git
+from zuul_launcher.git import Git
 
 _MOST_BASES = 6  # git read-tree takes eight trees
 _LINK_KINDS = ("120000", "160000")  # symbolic link, submodule

@@ -17,8 +17,8 @@ import gear
 import msgspec
 
 from zuul_launcher.errors import RemoteRefused, RequestError, ZuulLauncherError
+from zuul_launcher.git import one_line
 from zuul_launcher.merger.expire import sweep
-from zuul_launcher.merger.git import one_line
 from zuul_launcher.merger.merge import Merger
 from zuul_launcher.merger.request import MergeReply, UpdateReply, decode_merge, decode_update
 from zuul_launcher.merger.settings import MergerSettings
