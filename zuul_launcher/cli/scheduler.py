@@ -30,7 +30,8 @@ def start_gearman(settings: Settings) -> None:
     """As a process of its own, which goes on when the scheduler does not: jobs in it are not lost. If one is there
     already, the new one cannot have the port, says so and ends."""
     server = settings.gearman_server
-    command = [sys.executable, "-m", "zuul_launcher.cli.main", "gearman", "--port", str(int(server.port))]
+    command = [sys.executable, "-m", "zuul_launcher.cli.main", "--config", str(settings.file), "gearman"]
+    command += ["--port", str(int(server.port))]
     if server.listen_address:
         command += ["--listen", server.listen_address]
     subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
