@@ -86,9 +86,13 @@ class Stored(Struct, frozen=True, kw_only=True):
 
 
 def receive(engine: Engine, token: int, source: str, payload: bytes, at: float) -> int:
-    """Keep what arrived until a step or `discard` deletes it. Its id."""
+    """Keep what arrived until a step or `discard` deletes it. Its id: that of the first try, if this is another one
+    with the same time."""
     with transaction(engine) as connection:
         lease.check(connection, token)
+        same = (received.c.at == at, received.c.source == source, received.c.payload == payload)
+        if (known := connection.execute(select(received.c.id).where(*same)).scalar()) is not None:
+            return int(known)
         new = insert(received).values(at=at, source=source, payload=payload).returning(received.c.id)
         return int(connection.execute(new).scalar_one())
 

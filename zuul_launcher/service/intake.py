@@ -9,6 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from sqlalchemy import Engine
@@ -79,7 +80,8 @@ class Intake:
 
     def receive(self, payload: bytes) -> None:
         """Store a line, then have it resolved. Waits while the database is away: Gerrit keeps the rest."""
-        line = self._patiently(lambda: self._store(payload))
+        at = self._clock()
+        line = self._patiently(lambda: self._store(payload, at))
         if line is not None:
             self.take_up(line)
 
@@ -114,8 +116,7 @@ class Intake:
         """After `stopping` is set: wake `run`."""
         self._work.put(lambda: None)
 
-    def _store(self, payload: bytes) -> Line:
-        at = self._clock()
+    def _store(self, payload: bytes, at: float) -> Line:
         return Line(journal.receive(self._engine, self._token, f"gerrit:{self._connection}", payload, at), at, payload)
 
     def _patiently(self, call: Callable[[], T]) -> T | None:
@@ -173,6 +174,6 @@ class Intake:
         if lines:
             log.info("%s: %d events were missed and are taken up now", self._connection, len(lines))
         for payload in lines:
-            line = self._patiently(lambda payload=payload: self._store(payload))  # type: ignore[misc]
+            line = self._patiently(partial(self._store, payload, self._clock()))
             if line is not None:
                 self._resolve(line)

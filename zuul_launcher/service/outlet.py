@@ -4,8 +4,8 @@ A row that the target cannot take now holds up those behind it: reports and subm
 """
 
 import logging
-import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 from enum import Enum
 
@@ -54,12 +54,12 @@ class Outlet:
         self.awake = threading.Event()
         self._clock = clock
         self._answer_follows: set[int] = set()
-        self._settled: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._settled: deque[int] = deque()
         self._troubled = False
 
     def settle(self, row: int) -> None:
         """From any thread: this row needs nothing more; the next turn says so in the table."""
-        self._settled.put(row)
+        self._settled.append(row)
         self.awake.set()
 
     def launching(self) -> set[str]:
@@ -83,8 +83,9 @@ class Outlet:
 
         RemoteUnavailable: the database is away. Fenced: another scheduler took over.
         """
-        while not self._settled.empty():
-            outbox.finish(self._engine, self._token, self._settled.get())
+        while self._settled:
+            outbox.finish(self._engine, self._token, self._settled[0])
+            self._settled.popleft()
         rows = outbox.todo(self._engine, self.target)
         self._answer_follows &= {row.id for row in rows}
         for row in rows:
