@@ -1,0 +1,53 @@
+"""Ship callables to nodes that have a bare python3.
+
+    with LocalChannel() as channel:                       # or connect_subprocess(...), connect_ssh(...)
+        channel.call(len, "abc")                          # any callable; its error is raised here
+        future = channel.call_async(work, 1, name="x")    # .result(timeout) .cancel() .done(), awaitable
+
+In a callable: `current_channel()`, `check_cancelled()`, `sleep(seconds)`, `wait_for(condition, ready, timeout)`;
+`current_call().reaction(f)` runs `f` when the call is cancelled; `current_channel().on_close(f)` on the node: clean up.
+
+    pipe = Pipe.to_remote()      # the far side gets a Pipe: its reader there, pipe.writer here; to_local(): reversed
+    pipe.writer                  # io.BufferedIOBase: write(bytes), close(), error(exception)
+    pipe.reader                  # io.BufferedIOBase: read(n), read1(n), readinto(buffer), close()
+    RemoteFile(f, "rb", greedy)  # a local file as argument: a binary file of that mode on the far side
+    LogSink(target.write)        # as argument: write(text) and flush() on the far side, whole lines, in order
+    channel.export(x, ["m"])     # as argument: a Proxy on the far side, whose m() runs here
+    lazy(cls, *args)             # as argument: cls(*args) is made on the far side, closed after the call
+
+`@transferable` marks a dataclass, Enum or exception that results may hold, `@callable_from_agent` a function that code
+on the node may call on the controller. `Portable` is the base of what changes its shape when it travels.
+
+Every module that runs on the node is valid Python 3.8 and needs the standard library only.
+"""
+
+from zuul_launcher.remoting.channel import Channel, LocalChannel
+from zuul_launcher.remoting.context import (
+    CallContext,
+    callable_from_agent,
+    check_cancelled,
+    current_call,
+    current_channel,
+    running,
+    sleep,
+    transferable,
+    wait_for,
+)
+from zuul_launcher.remoting.portable import Portable
+from zuul_launcher.remoting.settings import ChannelSettings
+
+__all__ = [
+    "CallContext",
+    "Channel",
+    "ChannelSettings",
+    "LocalChannel",
+    "Portable",
+    "callable_from_agent",
+    "check_cancelled",
+    "current_call",
+    "current_channel",
+    "running",
+    "sleep",
+    "transferable",
+    "wait_for",
+]
