@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -26,6 +27,7 @@ from zuul_launcher.sim.site import free_port
 GIT_NEEDED = (2, 38)
 GERRIT_FILES = Path(__file__).parents[2] / ".services" / "gerrit"  # of a checkout, where `make services` puts them
 PLAIN_WIDTH = 160
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Nothing of the user's own settings counts, and nothing goes through the user's proxy.
 ENVIRONMENT = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "no_proxy": "127.0.0.1,localhost"}
 
@@ -40,8 +42,8 @@ def demo(keep: bool, gerrit: str) -> None:
     require_git()
     gerrit_files = require_gerrit(GERRIT_FILES) if gerrit == "real" else None
     os.environ.update(ENVIRONMENT)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+    for number in ENDING:
+        signal.signal(number, _interrupt)
     port = free_port()
     click.echo(
         "Three projects that share a queue, eleven changes: check, then gate. One fails its build, one conflicts, one "
@@ -50,8 +52,18 @@ def demo(keep: bool, gerrit: str) -> None:
     )
     with scratch_folder() as folder:
         _log_to(folder / "demo.log")
-        with open_stage(folder, gerrit_files, port) as stage:
-            _perform(stage, keep=keep)
+        try:
+            with open_stage(folder, gerrit_files, port) as stage:
+                _perform(stage, keep=keep)
+        except (TimeoutError, RuntimeError) as error:
+            raise click.ClickException(str(error)) from error
+
+
+def _interrupt(*_: object) -> None:
+    """The first time; after that nothing disturbs the tidying up."""
+    for number in ENDING:
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _perform(stage: Stage, *, keep: bool) -> None:
@@ -76,7 +88,7 @@ def _perform(stage: Stage, *, keep: bool) -> None:
 
 def _keep(stage: Stage, ids: Mapping[str, str]) -> None:
     """Until Ctrl-C, TERM or HUP. ids: of one change for each outcome."""
-    command = f"{sys.argv[0]} --config {stage.site.config}"
+    command = shlex.join([str(Path(sys.argv[0]).absolute()), "--config", str(stage.site.config)])
     click.echo(
         f"\nAll of it goes on: the page is {stage.site.url}/, the folder is {stage.folder}\n"
         "Try these in another terminal:\n"
@@ -122,9 +134,10 @@ def scratch_folder() -> Iterator[Path]:
         shutil.rmtree(folder)
         raise
     except BaseException:
-        for path in folder.iterdir():
-            if path.is_dir():
-                shutil.rmtree(path)
+        for path in folder.glob("gerrit/daemon.log"):
+            path.rename(folder / "gerrit.log")
+        for path in filter(Path.is_dir, folder.iterdir()):
+            shutil.rmtree(path)
         click.echo(f"The logs are kept in {folder}", err=True)
         raise
     shutil.rmtree(folder)

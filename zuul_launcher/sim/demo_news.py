@@ -101,7 +101,9 @@ def _of_item(pipeline: str, old: Document | None, new: Document) -> Iterator[str
         yield f"its builds are stopped, it is tested again {ahead}"
     if is_building(new) and not (old and is_building(old) and old["zuul_ref"] == new["zuul_ref"]):
         yield f"is built in {pipeline}" + (f" {ahead}" if pipeline == "gate" else "")
+    if new["failing_reasons"] and new["failing_reasons"] != (old["failing_reasons"] if old else []):
+        yield f"fails: {', '.join(new['failing_reasons'])}"
     results = {job["name"]: job["result"] for job in old["jobs"]} if old else {}
     for job in new["jobs"]:
-        if job["result"] and job["result"] != results.get(job["name"]):
+        if job["result"] not in (None, "SKIPPED", results.get(job["name"])):
             yield f"{job['name']} in {pipeline}: {job['result']}"

@@ -1,7 +1,6 @@
 """How the demo looks: a live table on a terminal, plain lines elsewhere, and the table at the end."""
 
 import time
-from collections import deque
 from types import TracebackType
 
 from rich.console import Console, Group
@@ -15,7 +14,6 @@ from zuul_launcher.sim.demo_news import Document, items
 from zuul_launcher.sim.demo_outcome import Ending, Result
 
 LOOKS_PER_SECOND = 2
-LINES_KEPT = 100
 LEAST_LINES = 4  # of the log that stay in sight below a long table
 COLOURS = {"SUCCESS": "green", "FAILURE": "red", "CANCELED": "yellow", None: "cyan"}
 
@@ -48,7 +46,7 @@ class LiveDisplay:
         self._url = url
         self._began = time.monotonic()
         self._status: Document | None = None
-        self._lines: deque[str] = deque(maxlen=LINES_KEPT)
+        self._lines: list[str] = []
         self._live = Live(
             console=console, get_renderable=self._draw, refresh_per_second=LOOKS_PER_SECOND, transient=True
         )
@@ -71,7 +69,7 @@ class LiveDisplay:
     def _draw(self) -> Group:
         table = queues(self._status)
         room = max(self._console.height - table.row_count - 8, LEAST_LINES)
-        lines = [Text(line, overflow="ellipsis", no_wrap=True) for line in list(self._lines)[-room:]]
+        lines = [Text(line, overflow="ellipsis", no_wrap=True) for line in self._lines[-room:]]
         return Group(Text(f"The same, in a browser: {self._url}"), table, Rule("what happened"), *lines)
 
 
@@ -79,15 +77,16 @@ def queues(status: Document | None) -> Table:
     """What waits in which pipeline, and how far it is."""
     table = Table("pipeline", "change", "project", "tested on top of", "builds", expand=True)
     for pipeline, item in items(status):
-        jobs = Text(", ").join(_job(job) for job in item["jobs"])
-        table.add_row(pipeline, item["id"], item["project"], item["item_ahead"] or "the branch", jobs or _wait(item))
+        table.add_row(pipeline, item["id"], item["project"], item["item_ahead"] or "the branch", _builds(item))
     if not table.row_count:
         table.add_row("", "", "", "", "nothing is waiting")
     return table
 
 
-def _wait(item: Document) -> Text:
-    return Text("; ".join(item["failing_reasons"]) or "is being merged")
+def _builds(item: Document) -> Text:
+    parts = [_job(job) for job in item["jobs"] if job["result"] != "SKIPPED"]
+    parts += [Text(reason, style="red") for reason in item["failing_reasons"]]
+    return Text(", ").join(parts)
 
 
 def _job(job: Document) -> Text:
@@ -137,4 +136,5 @@ def summary(end: Ending) -> list[str]:
 
 
 def display_on(console: Console, url: str) -> PlainDisplay | LiveDisplay:
-    return LiveDisplay(console, url) if console.is_terminal else PlainDisplay(console)
+    can_redraw = console.is_terminal and not console.is_dumb_terminal
+    return LiveDisplay(console, url) if can_redraw else PlainDisplay(console)

@@ -61,6 +61,10 @@ class DemoJob:
             self._are_enough.wait(TOGETHER_SECONDS)
         return replace(outcome, seconds=seconds(job, parameters, self.updated))
 
+    def go_on(self) -> None:
+        """Wait for nothing any more."""
+        self._are_enough.set()
+
 
 @dataclass
 class Stage:
@@ -96,6 +100,7 @@ def open_stage(folder: Path, gerrit_files: Path | None, web_port: int) -> Iterat
         worker = SimWorker("127.0.0.1", site.gearman_port, "demo", JOBS, decide=job, executors=EXECUTORS)
         with progress(f"worker with {EXECUTORS} executors"):
             ends.enter_context(worker)
+            ends.callback(job.go_on)
         yield Stage(folder, gerrit, site, worker, job)
 
 
