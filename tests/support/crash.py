@@ -22,7 +22,7 @@ from zuul_launcher.model.events import AnyEvent, BuildFinished, BuildLost, Build
 from zuul_launcher.service.payload import CancelPayload, LaunchPayload, MergePayload, ReportPayload
 from zuul_launcher.sim.world import PlayedWorld
 
-EFFECT = 25  # odds at what is done in the world, which comes up less often than commits
+EFFECT = 20  # odds at what is done in the world, which comes up less often than commits
 
 
 class Crash(BaseException):
@@ -38,7 +38,7 @@ class Dice:
     on: bool = True
     struck: Counter[str] = field(default_factory=Counter)
 
-    def crash(self, point: str, odds: int = 60) -> None:
+    def crash(self, point: str, odds: int = 110) -> None:
         if self._strikes(f"crash {point}", odds):
             raise Crash(point)
 
@@ -46,7 +46,7 @@ class Dice:
         if self._strikes(f"{who} is away", odds):
             raise RemoteUnavailable(f"{who} is away")
 
-    def database_is_away(self, point: str, odds: int = 80) -> None:
+    def database_is_away(self, point: str, odds: int = 150) -> None:
         if self._strikes(f"the database is away {point}", odds):
             raise sqlite3.OperationalError("disk I/O error")
 

@@ -40,6 +40,7 @@ from zuul_launcher.sim.world import CONNECTION, PlayedChange
 LAYOUT = gate_layouts.gate_layout()
 LAYOUT_HASH = content_hash(LAYOUT)
 PATIENCE = 5000  # things that may happen until all has come to rest
+MOST_CRASHES = 6  # after so many all goes well, so that it ends
 SOURCE = gerrit_target(CONNECTION)
 
 
@@ -153,17 +154,18 @@ class Play:
     def crashes(self) -> int:
         return sum(count for point, count in self.dice.struck.items() if point.startswith("crash"))
 
-    def run(self, events: int = 32) -> None:
+    def run(self, events: int = 24) -> None:
         try:
             for _ in range(events):
                 self.something_happens()
-            self.dice.on = False
             for _ in range(PATIENCE):
+                self.dice.on = self.crashes < MOST_CRASHES
                 if self.is_at_rest():
                     break
                 self.work_goes_on()
             else:
                 raise AssertionError("it does not come to rest")
+            self.dice.on = False
             Ending(self).check()
         finally:
             self._close()
@@ -279,7 +281,9 @@ class Play:
         self.process().builds.finished(finished)
 
     def is_at_rest(self) -> bool:
-        process = self.process()
+        process = self._process
+        if process is None:
+            return False
         waits = any(process.inbox.lengths()) or self.outside.merges or self.outside.missed
         return not (process.loop.state.items or waits or outbox.pending(process.engine))
 
