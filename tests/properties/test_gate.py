@@ -1,6 +1,10 @@
-"""Hypothesis plays the gate: whatever order things happen in, what must hold does hold."""
+"""Hypothesis plays the gate: whatever order things happen in, what must hold does hold.
 
-from hypothesis import HealthCheck, settings
+`GATE_EXAMPLES=2000 pytest tests/properties` plays longer, and differently each time."""
+
+import os
+
+from hypothesis import HealthCheck, event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from support import gate_layouts
@@ -10,33 +14,53 @@ from zuul_launcher.model.events import BuildLost, DequeueRequested, EnqueueReque
 from zuul_launcher.sim.world import PlayedChange
 
 PROJECTS = st.sampled_from(["A", "A", "B", "B", "C", "D"])
-RESULTS = st.sampled_from(["SUCCESS"] * 6 + ["FAILURE", None])
-LAYOUTS = [
-    gate_layouts.gate_layout(),
-    gate_layouts.gate_layout(),
-    gate_layouts.gate_layout(window=1),
-    gate_layouts.without_job(gate_layouts.gate_layout(), "unit"),
-    gate_layouts.without_job(gate_layouts.gate_layout(), "first"),
-    gate_layouts.without_project(gate_layouts.gate_layout(), "B"),
-    gate_layouts.without_pipeline(gate_layouts.gate_layout(), "check"),
-    gate_layouts.without_pipeline(gate_layouts.gate_layout(), "gate"),
-]
+RESULTS = st.sampled_from(["SUCCESS"] * 4 + ["FAILURE", None])
+USUAL = gate_layouts.gate_layout()
+LAYOUTS = {
+    "usual": USUAL,
+    "narrow window": gate_layouts.gate_layout(window=1),
+    "unit is gone": gate_layouts.without_job(USUAL, "unit"),
+    "first is gone": gate_layouts.without_job(USUAL, "first"),
+    "style votes": gate_layouts.with_job(USUAL, "style", voting=True),
+    "unit takes the lock": gate_layouts.with_job(USUAL, "unit", mutex="lock"),
+    "each alone": gate_layouts.with_queues(USUAL, A="A", B="B", C="C"),
+    "all in one": gate_layouts.with_queues(USUAL, A="ABC", B="ABC", C="ABC"),
+    "others together": gate_layouts.with_queues(USUAL, A="AC", B="B", C="AC"),
+    "B is gone": gate_layouts.without_project(USUAL, "B"),
+    "check is gone": gate_layouts.without_pipeline(USUAL, "check"),
+    "gate is gone": gate_layouts.without_pipeline(USUAL, "gate"),
+}
+LONGER = int(
+    os.environ.get("GATE_EXAMPLES", "0")
+)  # so many games, other ones each time; 0: the usual ones, always the same
 
 
 class Gate(RuleBasedStateMachine):
-    @initialize(window=st.sampled_from([0, 1, 3]))
-    def begin(self, window: int) -> None:
+    @initialize(window=st.sampled_from([0, 1, 3]), projects=st.lists(PROJECTS, min_size=2, max_size=6))
+    def begin(self, window: int, projects: list[str]) -> None:
+        """Some changes are there already: a gate with nobody in it shows little."""
         self.player = Player(gate_layouts.gate_layout(window=window))
+        for project in projects:
+            self.player.send(
+                self.player.world.tell(self.player.world.upload(project).number, "comment-added", self.player.tick())
+            )
 
     def open_changes(self) -> list[PlayedChange]:
         return [change for change in self.player.world.changes.values() if change.status == "NEW"]
 
     @rule(
-        project=PROJECTS, depends=st.booleans(), conflicts=st.integers(0, 5), approved=st.integers(0, 9), data=st.data()
+        project=PROJECTS,
+        depends=st.sampled_from(["", "", "git", "footer"]),
+        conflicts=st.integers(0, 7),
+        approved=st.integers(0, 9),
+        data=st.data(),
     )
-    def somebody_uploads(self, project: str, depends: bool, conflicts: int, approved: int, data: st.DataObject) -> None:
+    def somebody_uploads(self, project: str, depends: str, conflicts: int, approved: int, data: st.DataObject) -> None:
         world, others = self.player.world, self.open_changes()
-        needed = (data.draw(st.sampled_from(others)).number,) if depends and others else ()
+        needed: tuple[str, ...] = ()
+        if depends and others:
+            other = data.draw(st.sampled_from(others))
+            needed = (other.id if depends == "git" else other.number,)
         change = world.upload(project, depends=needed, approved=approved > 0)
         if conflicts == 0 and others:
             world.conflicts.add(frozenset((change.number, data.draw(st.sampled_from(others)).number)))
@@ -51,15 +75,19 @@ class Gate(RuleBasedStateMachine):
         self.player.send(self.player.world.tell(number, "comment-added", self.player.tick()))
 
     @precondition(lambda self: self.open_changes())
-    @rule(data=st.data())
-    def somebody_uploads_again(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), often=st.integers(0, 2))
+    def somebody_uploads_again(self, data: st.DataObject, often: int) -> None:
+        if often:
+            return self.all_goes_well_for_a_while(count=often)
         change = data.draw(st.sampled_from(self.open_changes()))
         self.player.world.update(change.number, patchset=change.patchset + 1)
         self.player.send(self.player.world.tell(change.number, "patchset-created", self.player.tick()))
 
     @precondition(lambda self: self.open_changes())
-    @rule(data=st.data())
-    def somebody_abandons(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), often=st.integers(0, 3))
+    def somebody_abandons(self, data: st.DataObject, often: int) -> None:
+        if often:
+            return self.all_goes_well_for_a_while(count=often)
         number = data.draw(st.sampled_from(self.open_changes())).number
         self.player.world.update(number, status="ABANDONED")
         self.player.send(self.player.world.tell(number, "change-abandoned", self.player.tick()))
@@ -80,11 +108,15 @@ class Gate(RuleBasedStateMachine):
     def a_build_ends(self, result: str | None, data: st.DataObject) -> None:
         self.player.finish(data.draw(st.sampled_from(self.player.world.running())), result)
 
-    @precondition(lambda self: self.player.world.running())
-    @rule(count=st.integers(1, 8))
-    def builds_succeed(self, count: int) -> None:
+    @precondition(lambda self: self.player.world.running() or self.player.merges or self.player.reports)
+    @rule(count=st.integers(2, 12))
+    def all_goes_well_for_a_while(self, count: int) -> None:
         for _ in range(count):
-            if running := self.player.world.running():
+            if self.player.reports:
+                self.player.report()
+            elif self.player.merges:
+                self.player.merge()
+            elif running := self.player.world.running():
                 self.player.finish(running[0])
 
     @precondition(lambda self: self.player.world.running())
@@ -130,10 +162,11 @@ class Gate(RuleBasedStateMachine):
         else:
             self.player.send(PromoteRequested(at=at, request="1", pipeline="gate", changes=(name,)))
 
-    @rule(layout=st.sampled_from(LAYOUTS), often=st.integers(0, 3))
-    def the_layout_changes(self, layout: object, often: int) -> None:
-        if often == 0:
-            self.player.load(layout)
+    @rule(name=st.sampled_from(["usual", *LAYOUTS]), often=st.integers(0, 2))
+    def the_layout_changes(self, name: str, often: int) -> None:
+        if often:
+            return self.all_goes_well_for_a_while(count=often)
+        self.player.load(LAYOUTS[name])
 
     @invariant()
     def the_state_survives_encoding(self) -> None:
@@ -142,11 +175,20 @@ class Gate(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "player"):
+            self.player.load(USUAL)
+            for change in self.open_changes():
+                self.player.send(self.player.world.tell(change.number, "comment-added", self.player.tick()))
             self.player.drain()
             self.player.check_the_end()
+            event(f"{len(self.player.world.landed)} changes landed")
 
 
 TestGate = Gate.TestCase
 TestGate.settings = settings(
-    max_examples=60, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=LONGER or 150,
+    stateful_step_count=50,
+    derandomize=not LONGER,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
 )

@@ -78,6 +78,11 @@ def without_job(layout: Layout, job: str) -> Layout:
     return replace(layout, projects=projects)
 
 
+def with_queues(layout: Layout, **shared_queues: str) -> Layout:
+    """Project -> the queue that it goes to in the gate."""
+    return with_pipeline(layout, "gate", shared_queues=shared_queues)
+
+
 def without_pipeline(layout: Layout, name: str) -> Layout:
     pipelines = {key: pipeline for key, pipeline in layout.pipelines.items() if key != name}
     return replace(layout, pipelines=pipelines)

@@ -14,12 +14,12 @@ import msgspec
 
 from zuul_launcher.gate.settle import NEEDED_IS_FAILING
 from zuul_launcher.gate.step import step
-from zuul_launcher.model.actions import AnyAction, Cancel, Close, Ignore, Launch, Report
+from zuul_launcher.model.actions import AnyAction, Cancel, Close, Ignore, Launch, Merge, Report
 from zuul_launcher.model.change import Approval
 from zuul_launcher.model.events import AnyEvent, LayoutLoaded
 from zuul_launcher.model.layout import Layout
 from zuul_launcher.model.queue import Item, State
-from zuul_launcher.model.reading import chain
+from zuul_launcher.model.reading import chain, queue_holding
 from zuul_launcher.service.payload import PAYLOADS, MergePayload, Payload, ReportPayload, World, rows
 from zuul_launcher.settings import Zuul
 from zuul_launcher.sim.world import PlayedChange, PlayedWorld
@@ -62,10 +62,14 @@ class Player:
 
     def send(self, event: AnyEvent) -> list[AnyAction]:
         """One step, with everything that it asks for begun."""
-        open_before = self.open_builds()
+        open_before, queues_before = self.open_builds(), self._queues()
         actions = step(self.state, self.layout, event)
         self.log.append((event, self.layout, actions))
         self._count(actions, open_before)
+        self.order_is_kept(queues_before)
+        for action in actions:
+            self.only_the_window_works(action)
+            self.only_heads_that_passed_succeed(action)
         self.entered |= set(self.state.items)
         for row in rows(actions, self.state, self.layout, WORLD):
             self._begin(msgspec.json.decode(row.payload, type=PAYLOADS[row.kind]))
@@ -99,6 +103,9 @@ class Player:
             for build in item.build_set.builds.values()
             if build.result is None
         }
+
+    def _queues(self) -> list[list[str]]:
+        return [list(queue.items) for pipeline in self.state.pipelines.values() for queue in pipeline.queues]
 
     # What happens next
 
@@ -232,6 +239,34 @@ class Player:
                 before = landing.before.get(place, frozenset())
                 after = before | {landing.key} if place == landing.place else before
                 assert tested == after, f"{landing.key}: {place} was tested as {tested} and landed on {before}"
+
+            assert not landing.missing, f"{landing.key} landed before {landing.missing}"
+
+    def order_is_kept(self, before: list[list[str]]) -> None:
+        """Those that stood in one queue, and still do, stand in the same order. (A promotion makes new items.)"""
+        for old in before:
+            for new in self._queues():
+                assert [name for name in old if name in new] == [name for name in new if name in old]
+
+    def only_the_window_works(self, action: AnyAction) -> None:
+        item = self.state.items.get(action.item) if isinstance(action, Merge | Launch) else None
+        queue = queue_holding(self.state, item) if item else None
+        if item and queue and queue.window:
+            assert queue.items.index(item.id) < queue.window, f"{item.id} works outside the window"
+
+    def only_heads_that_passed_succeed(self, action: AnyAction) -> None:
+        if not isinstance(action, Report) or action.verdict != "success":
+            return
+        item = self.state.items[action.item]
+        queue = queue_holding(self.state, item)
+        assert queue is not None
+        assert not any(other.live for other in chain(self.state, item))
+        for name in queue.items[: queue.items.index(item.id)]:
+            ahead = self.state.items[name]
+            assert not ahead.live or ahead.build_set.failing_reasons, f"{item.id} goes ahead of {name}"
+        for job in item.jobs:
+            result = "SUCCESS" if job == "noop" else self.world.builds[item.build_set.builds[job].uuid].result
+            assert result == "SUCCESS" or not self.layout.jobs[job].voting, f"{item.id} passes with {job}: {result}"
 
     def nothing_is_tested_behind_a_failing_item(self) -> None:
         for item in self.state.items.values():

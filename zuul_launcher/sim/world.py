@@ -65,12 +65,13 @@ class PlayedBuild:
 
 @dataclass(frozen=True)
 class Landing:
-    """A change that was submitted: what it was tested with, and what was there just before."""
+    """A change that was submitted: what it was tested with, what was there just before, what it needs was missing."""
 
     key: str
     place: Place
     tested: Tree | None
     before: Tree
+    missing: tuple[str, ...]
 
 
 @dataclass
@@ -242,12 +243,17 @@ class PlayedWorld:
         )
 
     def _submit(self, payload: ReportPayload, change: PlayedChange) -> bool:
-        needed = map(self._needed, change.depends)
-        missing = [other for other in needed if self.changes[other.number] != replace(other, status="MERGED")]
-        if change.status != "NEW" or not change.approved or missing or change.number in self.unwanted:
+        """Gerrit looks after parents in git only, not after footers."""
+        needed = {name: self._needed(name) for name in change.depends}
+        missing = [
+            name for name, other in needed.items() if self.changes[other.number] != replace(other, status="MERGED")
+        ]
+        if change.status != "NEW" or not change.approved or change.number in self.unwanted:
+            return False
+        if any("," in name for name in missing):
             return False
         tested = self.trees.get((payload.item, payload.attempt))
-        self.landings.append(Landing(change.key, change.place, tested, self._branches()))
+        self.landings.append(Landing(change.key, change.place, tested, self._branches(), tuple(missing)))
         change = self.update(change.number, status="MERGED")
         self.landed.append(change)
         return True
