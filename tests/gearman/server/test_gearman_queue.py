@@ -7,10 +7,11 @@ from zuul_launcher.gearman.server.packets import MAGIC_RESPONSE, Command, Framin
 from zuul_launcher.gearman.server.queue import REWAKE_SECONDS, JobQueue, QueueFull
 
 GRACE = 600.0
+HEARING = 5.0
 
 
 def new_queue() -> JobQueue:
-    return JobQueue(handle_prefix=b"H:test", grace_seconds=GRACE)
+    return JobQueue(handle_prefix=b"H:test", grace_seconds=GRACE, hearing_seconds=HEARING)
 
 
 def peer(name: str = "peer") -> Peer:
@@ -319,6 +320,57 @@ def test_what_a_client_heard_or_nobody_can_ask_for_is_forgotten_at_once() -> Non
         if not job.unique:
             queue.leave(gone, 0.0)
         queue.finish(able, Command.WORK_COMPLETE, job.handle, b"", 0.0)
+    assert not queue.jobs
+
+
+def heard(queue: JobQueue, client: Peer, now: float) -> Job:
+    """A job whose result was sent to its client just now."""
+    hand = worker(queue, b"f")
+    job = submit(queue, client, unique=b"u")
+    assert queue.grab(hand, now) is job
+    queue.finish(hand, Command.WORK_COMPLETE, job.handle, b"the result", now)
+    assert commands(queue, client) == [Command.JOB_CREATED, Command.WORK_COMPLETE]
+    return job
+
+
+def test_a_client_that_breaks_right_after_a_result_was_sent_finds_it_when_back() -> None:
+    queue, client, again = new_queue(), peer(), peer()
+    job = heard(queue, client, 10.0)
+    queue.leave(client, 10.0 + HEARING - 0.1)
+    assert submit(queue, again, unique=b"u", now=GRACE) is job
+    assert sent(queue, again) == [
+        (Command.JOB_CREATED, job.handle),
+        (Command.WORK_COMPLETE, job.handle + b"\0the result"),
+    ]
+    queue.leave(again, GRACE + 1.0)
+    assert submit(queue, peer(), unique=b"u", now=GRACE + 2.0) is job, "the second death is like the first"
+
+
+def test_a_client_that_leaves_later_has_heard_the_result() -> None:
+    queue, client = new_queue(), peer()
+    job = heard(queue, client, 10.0)
+    queue.advance(10.0 + HEARING)
+    queue.leave(client, 10.0 + HEARING)
+    assert not client.hearing
+    assert submit(queue, peer(), unique=b"u", now=20.0) is not job
+
+
+def test_a_client_that_stays_gets_a_new_run_however_soon_it_asks() -> None:
+    queue, client = new_queue(), peer()
+    job = heard(queue, client, 10.0)
+    newer = submit(queue, client, unique=b"u", now=10.1)
+    assert newer is not job
+    queue.leave(client, 10.2)
+    assert queue.find_unique(b"u") is newer, "the older result does not stand in the way of the newer run"
+    queue.advance(10.0 + HEARING)
+    assert queue.find_unique(b"u") is newer
+
+
+def test_a_result_that_was_sent_and_not_made_use_of_is_forgotten_after_the_grace_time() -> None:
+    queue, client = new_queue(), peer()
+    heard(queue, client, 10.0)
+    queue.leave(client, 11.0)
+    queue.advance(11.0 + GRACE)
     assert not queue.jobs
 
 

@@ -51,6 +51,7 @@ class Peer:
     woken_for: "Job | None" = None  # it got a NOOP because of this job and has not grabbed since
     running: dict[bytes, "Job"] = field(default_factory=dict)  # as worker, by handle
     watching: dict[bytes, "Job"] = field(default_factory=dict)  # as client, by handle
+    hearing: dict[bytes, "Job"] = field(default_factory=dict)  # as client: those whose end was sent just now
 
     def __str__(self) -> str:
         return f"{self.client_id}@{self.address}#{self.descriptor}"

@@ -30,6 +30,7 @@ class Server:
             handle_prefix=b"H:" + socket.gethostname()[:HOST_NAME_LENGTH].encode("ascii", "replace"),
             first_number=int(time.time() * 1000),
             grace_seconds=options.grace_seconds,
+            hearing_seconds=options.hearing_seconds,
         )
         self.options = options
         self.connections: dict[Peer, Connection] = {}

@@ -10,7 +10,8 @@ Pure: no I/O, no clock. Time comes in as an argument (seconds of any steady cloc
 4. A foreground job whose clients are gone is kept for the grace time if it has a unique; without one nobody could find
    it again: queued it is dropped, running it ends unheard.
 5. A result that no client was there to hear is kept for the grace time, and given to the first who submits the job
-   again.
+   again. One that was sent counts as heard after the hearing time: if the client's connection breaks before, nobody
+   knows whether it made use of it, so the result is kept as if it had not been sent.
 6. A worker that is gone fails its jobs. They go to no other worker: whether to try again is the client's decision.
 """
 
@@ -37,7 +38,14 @@ class QueueFull(Exception):
 class JobQueue:
     """All jobs and workers of a server. Peers are told apart by identity; one that left must not be used again."""
 
-    def __init__(self, *, handle_prefix: bytes, first_number: int = 1, grace_seconds: float = 600.0) -> None:
+    def __init__(
+        self,
+        *,
+        handle_prefix: bytes,
+        first_number: int = 1,
+        grace_seconds: float = 600.0,
+        hearing_seconds: float = 5.0,
+    ) -> None:
         self.outgoing: list[tuple[Peer, bytes]] = []
         self.abilities = Abilities()
         self.lanes = Lanes()
@@ -50,6 +58,7 @@ class JobQueue:
         self._handle_prefix = handle_prefix
         self._next_number = first_number
         self._grace_seconds = grace_seconds
+        self._hearing_seconds = hearing_seconds
 
     # Clients
 
@@ -69,7 +78,7 @@ class JobQueue:
             job.deadline = 0.0
         self._send(client, Command.JOB_CREATED, job.handle)
         if not submission.background:
-            self._replay(job, client)
+            self._replay(job, client, now)
         return job
 
     def find_unique(self, unique: bytes) -> Job | None:
@@ -152,6 +161,8 @@ class JobQueue:
             if not job.clients and not job.background and job.state is JobState.QUEUED:
                 self._desert(job, now)
         peer.watching.clear()
+        for job in list(peer.hearing.values()):
+            self._keep_unheard(job, now)
         for job in list(peer.running.values()):
             log.info("worker %s is gone, so job %s fails", peer, job)
             self._end(job, Command.WORK_FAIL, b"", now)
@@ -192,9 +203,7 @@ class JobQueue:
             background=submission.background,
         )
         self._next_number += 1
-        self.jobs[job.handle] = job
-        if job.identity:
-            self._known.setdefault(job.identity, {})[function] = job
+        self._know(job)
         if not job.background:
             self._attach(client, job)
         self._send(client, Command.JOB_CREATED, job.handle)
@@ -202,12 +211,17 @@ class JobQueue:
         self._wake_one(job, now)
         return job
 
+    def _know(self, job: Job) -> None:
+        self.jobs[job.handle] = job
+        if job.identity:
+            self._known.setdefault(job.identity, {})[job.function] = job
+
     def _attach(self, client: Peer, job: Job) -> None:
         job.clients[client] = None
         client.watching[job.handle] = job
 
-    def _replay(self, job: Job, client: Peer) -> None:
-        """Tell a client that joined what it missed; a result that is delivered is kept no longer."""
+    def _replay(self, job: Job, client: Peer, now: float) -> None:
+        """Tell a client that joined what it missed; a result that is delivered is given to nobody else."""
         if job.latest_data is not None:
             self._send(client, Command.WORK_DATA, job.handle, job.latest_data)
         if job.progress is not None:
@@ -215,6 +229,8 @@ class JobQueue:
         if job.result is not None:
             self._send_end(client, job, *job.result)
             self._forget(job)
+            job.clients[client] = None
+            self._let_hear(job, now)
 
     def _desert(self, job: Job, now: float) -> None:
         """The last client of a queued foreground job is gone."""
@@ -232,13 +248,37 @@ class JobQueue:
         for client in job.clients:
             self._send_end(client, job, command, data)
             del client.watching[job.handle]
-        if job.clients or not job.collectable:
-            self._forget(job)
-            return
-        log.info("job %s ended without a client, its result is kept for %d s", job, self._grace_seconds)
         job.state, job.worker, job.payload = JobState.ENDED, None, b""
         job.result = (command, data)
+        if job.collectable and not job.clients:
+            self._keep(job, now)
+            return
+        self._forget(job)
+        if job.collectable:
+            self._let_hear(job, now)
+
+    def _keep(self, job: Job, now: float) -> None:
+        log.info("job %s ended without a client, its result is kept for %d s", job, self._grace_seconds)
         job.deadline = self._set_timer(job, now + self._grace_seconds)
+
+    def _let_hear(self, job: Job, now: float) -> None:
+        """Its end was sent to its clients; the job itself is forgotten already."""
+        for client in job.clients:
+            client.hearing[job.handle] = job
+        job.deadline = self._set_timer(job, now + self._hearing_seconds)
+
+    def _was_heard(self, job: Job) -> None:
+        job.deadline = 0.0
+        for client in job.clients:
+            del client.hearing[job.handle]
+        job.clients.clear()
+
+    def _keep_unheard(self, job: Job, now: float) -> None:
+        """A client left too soon after the end was sent to it."""
+        self._was_heard(job)
+        if job.function not in self._known.get(job.identity, {}):  # else it is being run again already
+            self._know(job)
+            self._keep(job, now)
 
     def _expire(self, job: Job, now: float) -> None:
         match job.state:
@@ -248,8 +288,10 @@ class JobQueue:
             case JobState.QUEUED:
                 log.info("no client came back for job %s, dropped", job)
                 self._drop(job)
-            case JobState.ENDED:
+            case JobState.ENDED if job.handle in self.jobs:
                 self._forget(job)
+            case JobState.ENDED:
+                self._was_heard(job)
 
     def _drop(self, job: Job) -> None:
         """Take a queued job away."""
