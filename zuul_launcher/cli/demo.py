@@ -22,10 +22,11 @@ from zuul_launcher.sim.demo_outcome import differences, ending
 from zuul_launcher.sim.demo_play import play
 from zuul_launcher.sim.demo_show import display_on, final_table, summary
 from zuul_launcher.sim.demo_stage import Stage, open_stage, watched
+from zuul_launcher.sim.gerrit.fetch import CannotFetch, is_complete
 from zuul_launcher.sim.site import free_port
 
 GIT_NEEDED = (2, 38)
-GERRIT_FILES = Path(__file__).parents[2] / ".services" / "gerrit"  # of a checkout, where `make services` puts them
+INSTALLED = Path(__file__).parents[2] / ".services" / "gerrit"  # of a checkout, after `make services`
 PLAIN_WIDTH = 160
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Nothing of the user's own settings counts, and nothing goes through the user's proxy.
@@ -40,7 +41,9 @@ ENVIRONMENT = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "no_
 def demo(keep: bool, gerrit: str) -> None:
     """Show the gate at work: three projects, eleven changes, all on this machine, in about a minute."""
     require_git()
-    gerrit_files = require_gerrit(GERRIT_FILES) if gerrit == "real" else None
+    require("ssh")
+    if gerrit == "real":
+        require("java", *(() if is_complete(INSTALLED) else ("mvn", "javac")))
     os.environ.update(ENVIRONMENT)
     for number in ENDING:
         signal.signal(number, _interrupt)
@@ -52,10 +55,11 @@ def demo(keep: bool, gerrit: str) -> None:
     )
     with scratch_folder() as folder:
         _log_to(folder / "demo.log")
+        files = INSTALLED if is_complete(INSTALLED) else folder / "gerrit-files"
         try:
-            with open_stage(folder, gerrit_files, port) as stage:
+            with open_stage(folder, files if gerrit == "real" else None, port) as stage:
                 _perform(stage, keep=keep)
-        except (TimeoutError, RuntimeError) as error:
+        except (CannotFetch, TimeoutError, RuntimeError) as error:
             raise click.ClickException(str(error)) from error
 
 
@@ -90,7 +94,7 @@ def _keep(stage: Stage, ids: Mapping[str, str]) -> None:
     """Until Ctrl-C, TERM or HUP. ids: of one change for each outcome."""
     command = shlex.join([str(Path(sys.argv[0]).absolute()), "--config", str(stage.site.config)])
     click.echo(
-        f"\nAll of it goes on: the page is {stage.site.url}/, the folder is {stage.folder}\n"
+        f"\nAll of it goes on.\nThe page: {stage.site.url}/\nThe folder: {stage.folder}\n"
         "Try these in another terminal:\n"
         f"  {command} show running-jobs\n"
         f"  {command} enqueue --trigger gerrit --pipeline check --project app --change {ids['failed']}\n"
@@ -114,14 +118,12 @@ def require_git() -> None:
         raise click.ClickException(f"git 2.38 or newer is needed; this is {told.strip() or 'none'}")
 
 
-def require_gerrit(files: Path) -> Path:
-    """The folder with a real Gerrit. Raises ClickException without one, or without Java."""
-    for program in ("java", "ssh"):
+def require(*programs: str) -> None:
+    """Raises ClickException for the first that is missing."""
+    for program in programs:
         if not shutil.which(program):
-            raise click.ClickException(f"{program} is missing: a real Gerrit needs it; `make services` installs it")
-    if not (files / "complete").exists():
-        raise click.ClickException(f"there is no Gerrit in {files}: run `make services` in a checkout, and there this")
-    return files
+            hint = "" if program == "ssh" else ": `make services` installs what a real Gerrit needs"
+            raise click.ClickException(f"{program} is missing{hint}")
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Plays the story on a stage: people upload, approve and upload again, at a pace that one can follow."""
 
 import time
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 from functools import partial
 
 from zuul_launcher.sim.demo_news import GATE_USER
@@ -14,13 +14,14 @@ UPLOAD_PAUSE = 0.8  # seconds between two people's acts
 APPROVAL_PAUSE = 0.6
 READING_PAUSE = 2.0  # for the lines that say what comes next
 STEP_SECONDS = 240.0
+LOST_SECONDS = 20.0  # without an answer of the page
 CHECKED, DECIDED = (1,), (-2, 2)  # votes after check and after gate
 
 Changes = dict[str, Pushed]  # by name, the newest patch set
 
 
 def play(stage: Stage, display: Display) -> Changes:
-    """Until everything is decided. Raises TimeoutError, with what did not happen."""
+    """Until everything is decided. Raises TimeoutError and RuntimeError, with what did not happen."""
     display.say("— People upload eleven changes; each patch set is tested by itself, in the pipeline “check”.")
     time.sleep(READING_PAUSE)
     changes = _upload(stage)
@@ -32,15 +33,15 @@ def play(stage: Stage, display: Display) -> Changes:
         _approve(stage, changes[name], name)
         time.sleep(APPROVAL_PAUSE)
     display.say(f"— {changes[UPDATED].id} is about to get a new patch set while it is built.")
-    wait_until(lambda: _is_built(stage, changes[UPDATED]), STEP_SECONDS, f"builds of {changes[UPDATED].id}")
+    _wait(stage, lambda: _is_built(stage, changes[UPDATED]), f"builds of {changes[UPDATED].id}")
     change = planned(UPDATED)
     changes[UPDATED] = stage.gerrit.push_patch_set(changes[UPDATED], change.second, username=change.owner)
     _wait_for_votes(stage, [changes[UPDATED]], CHECKED)
     _approve(stage, changes[UPDATED], UPDATED)
     _wait_for_votes(stage, changes.values(), DECIDED)
-    wait_until(lambda: not stage.site.items(), STEP_SECONDS, "empty queues")
+    _wait(stage, lambda: not stage.site.items(), "empty queues")
     merged = [pushed for pushed in changes.values() if stage.gerrit.status(pushed) == "MERGED"]
-    wait_until(lambda: len(stage.landings) >= len(merged), STEP_SECONDS, "Gerrit's events")
+    _wait(stage, lambda: len(stage.landings) >= len(merged), "Gerrit's events")
     return changes
 
 
@@ -64,7 +65,7 @@ def _approve(stage: Stage, pushed: Pushed, name: str) -> None:
 def _wait_for_votes(stage: Stage, changes: Iterable[Pushed], wanted: Container[int]) -> None:
     """Until the gate has given each of them one of these votes."""
     for pushed in changes:
-        wait_until(partial(_has_vote, stage, pushed, wanted), STEP_SECONDS, f"the vote on {pushed.id}")
+        _wait(stage, partial(_has_vote, stage, pushed, wanted), f"the vote on {pushed.id}")
 
 
 def _has_vote(stage: Stage, pushed: Pushed, wanted: Container[int]) -> bool:
@@ -76,3 +77,14 @@ def _is_built(stage: Stage, pushed: Pushed) -> bool:
         (build.parameters["ZUUL_PIPELINE"], build.parameters["ZUUL_CHANGE"]) == ("gate", pushed.number)
         for build in stage.worker.builds
     )
+
+
+def _wait(stage: Stage, question: Callable[[], bool], what: str) -> None:
+    """Until the answer is yes. Raises TimeoutError; RuntimeError: the scheduler is no longer there."""
+
+    def is_over() -> bool:
+        if time.monotonic() - stage.seen_at > LOST_SECONDS:
+            raise RuntimeError(f"the page does not answer any more; waited for {what}")
+        return question()
+
+    wait_until(is_over, STEP_SECONDS, what)

@@ -75,7 +75,7 @@ class LiveDisplay:
 
 def queues(status: Document | None) -> Table:
     """What waits in which pipeline, and how far it is."""
-    table = Table("pipeline", "change", "project", "tested on top of", "builds", expand=True)
+    table = Table("pipeline", "change", "project", "on top of", "builds", expand=True)
     for pipeline, item in items(status):
         table.add_row(pipeline, item["id"], item["project"], item["item_ahead"] or "the branch", _builds(item))
     if not table.row_count:
@@ -101,14 +101,13 @@ def _lasting(milliseconds: int | None) -> str:
 
 def final_table(end: Ending) -> Table:
     """One row a change, in the order of landing; those that did not land are last."""
-    table = Table("landed", "change", "project", "title", "builds", "what happened")
+    table = Table("landed", "change", "project", "builds", "what happened")
     for result in sorted(end.results, key=lambda result: result.place or len(end.results) + 1):
         stopped = f" ({result.stopped} stopped)" if result.stopped else ""
         table.add_row(
             str(result.place or "no"),
             result.id,
             result.planned.project,
-            result.planned.title,
             f"{result.builds}{stopped}",
             Text(_what_happened(result)),
         )
@@ -119,8 +118,9 @@ def _what_happened(result: Result) -> str:
     if result.place is None:
         text = f"not merged: {visible(result.why)}"
     else:
-        text = "merged; what landed is what was tested" if result.is_as_tested else "merged, but NOT as it was tested"
-    return f"{text} — {result.planned.note}" if result.planned.note else text
+        text = "merged as tested" if result.is_as_tested else "merged, but NOT as tested"
+    note = f" ({result.planned.note})" if result.planned.note else ""
+    return f"{result.planned.title} — {text}{note}"
 
 
 def summary(end: Ending) -> list[str]:

@@ -17,6 +17,7 @@ from zuul_launcher.gerrit.watch import Watch
 from zuul_launcher.settings import GerritConnection, load
 from zuul_launcher.sim.demo_news import Document, Landing, landing, news, said
 from zuul_launcher.sim.demo_story import AT_ONCE, JOBS, LAYOUT, PROJECTS, seconds
+from zuul_launcher.sim.gerrit.fetch import fetch, is_complete
 from zuul_launcher.sim.gerrit.real_process import RealGerritProcess
 from zuul_launcher.sim.gerrit.site import GerritSite
 from zuul_launcher.sim.gerrit.stand_in import SimGerrit
@@ -74,46 +75,52 @@ class Stage:
     worker: SimWorker
     job: DemoJob
     landings: list[Landing] = field(default_factory=list)  # in Gerrit's order
+    seen_at: float = field(default_factory=time.monotonic)  # when the page answered last
     most_at_once: int = 0  # items of the gate that were built at the same time
 
 
 @contextmanager
 def open_stage(folder: Path, gerrit_files: Path | None, web_port: int) -> Iterator[Stage]:
-    """Starts it all. gerrit_files: of a real Gerrit; None takes the stand-in. Progress goes to stdout."""
+    """Starts it all. gerrit_files: of a real Gerrit, downloaded if they are not there; None
+    takes the stand-in. Progress goes to stdout."""
     with ExitStack() as ends:
-        with progress("Gerrit" if gerrit_files else "stand-in Gerrit"):
-            gerrit = _start_gerrit(ends, folder / "gerrit", gerrit_files)
-        with progress(f"projects {', '.join(PROJECTS)}"):
+        gerrit = _start_gerrit(ends, folder, gerrit_files)
+        with progress(f"creating projects {', '.join(PROJECTS)}"):
             for name, files in PROJECTS.items():
                 gerrit.create_project(name, files)
         site = Site(folder, gerrit, LAYOUT, web_port=web_port)
         ends.callback(site.stop)
-        with progress("Gearman server"):
+        with progress("starting Gearman server"):
             site.start_gearman()
-        with progress("merger"):
+        with progress("starting merger"):
             site.start_merger()
-        with progress("scheduler"):
+        with progress("starting scheduler"):
             site.start_scheduler()
         trees = folder / "builds"
         trees.mkdir()
         job = DemoJob(trees, gerrit)
         worker = SimWorker("127.0.0.1", site.gearman_port, "demo", JOBS, decide=job, executors=EXECUTORS)
-        with progress(f"worker with {EXECUTORS} executors"):
+        with progress(f"starting worker with {EXECUTORS} executors"):
             ends.enter_context(worker)
             ends.callback(job.go_on)
         yield Stage(folder, gerrit, site, worker, job)
 
 
-def _start_gerrit(ends: ExitStack, folder: Path, gerrit_files: Path | None) -> GerritSite:
-    if gerrit_files:
-        return ends.enter_context(RealGerritProcess(folder, gerrit_files))
-    return ends.enter_context(SimGerrit(folder))
+def _start_gerrit(ends: ExitStack, folder: Path, files: Path | None) -> GerritSite:
+    if files is None:
+        with progress("starting stand-in Gerrit"):
+            return ends.enter_context(SimGerrit(folder / "gerrit"))
+    if not is_complete(files):
+        with progress("downloading Gerrit"):
+            fetch(files, f"-Dmaven.repo.local={folder / 'maven'}")
+    with progress("starting Gerrit"):
+        return ends.enter_context(RealGerritProcess(folder / "gerrit", files))
 
 
 @contextmanager
 def progress(what: str) -> Iterator[None]:
-    """Says what is being started, and how long it took."""
-    sys.stdout.write(f"starting {what} ... ")
+    """Says what is being done, and how long it took."""
+    sys.stdout.write(f"{what} ... ")
     sys.stdout.flush()
     began = time.monotonic()
     try:
@@ -161,6 +168,7 @@ def _look(stage: Stage, display: Display, is_over: threading.Event) -> None:
         after = stage.site.status()
         if after is None:
             continue
+        stage.seen_at = time.monotonic()
         told = [build.parameters for build in stage.worker.builds]
         gated = {parameters["ZUUL_CHANGE"] for parameters in told if parameters["ZUUL_PIPELINE"] == "gate"}
         stage.most_at_once = max(stage.most_at_once, len(gated))
