@@ -36,3 +36,11 @@ def test_configuration_comes_after_what_is_there_already(tmp_path: Path) -> None
         ["ours"],
         ["theirs"],
     ]
+
+
+def test_only_a_newline_ends_a_line(tmp_path: Path) -> None:
+    git = Git(ENVIRONMENT, 60)
+    names = ["a\u2028b", "c\x85d", "e\x0cf"]
+    said = git.run("stripspace", stdin="\n".join(names).encode(), cwd=tmp_path)
+    assert said.lines() == names
+    assert git.run("stripspace", cwd=tmp_path).lines() == []

@@ -26,7 +26,9 @@ class Answer:
     stderr: str
 
     def lines(self) -> list[str]:
-        return self.stdout.decode("utf-8", "surrogateescape").splitlines()
+        """The output by lines as git means them: names may hold what Unicode takes for the end of a line."""
+        text = self.stdout.decode("utf-8", "surrogateescape").removesuffix("\n")
+        return text.split("\n") if text else []
 
 
 @dataclass(frozen=True)
