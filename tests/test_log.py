@@ -56,6 +56,14 @@ def test_a_traceback_is_told_line_by_line_with_a_mark_in_front(capsys: pytest.Ca
     assert others[-2:] == ["  | ValueError: bad", r"  | INFO root: forged\x07"]
 
 
+def test_a_quiet_process_tells_what_goes_wrong_only(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up(quiet=True)
+    logging.getLogger("zuul_launcher").info("connected")
+    logging.getLogger("zuul_launcher").warning("lost")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(" WARNING zuul_launcher: lost")
+
+
 def test_letters_of_all_languages_stay_as_they_are() -> None:
     assert visible("für 世界 \U0001f600\t") == "für 世界 \U0001f600\\t"
 

@@ -36,8 +36,10 @@ def _marked(text: str) -> str:
     return "\n".join("  | " + visible(line) for line in text.split("\n"))
 
 
-def set_up(log_config: Path | None = None, *, verbose: bool = False) -> None:
+def set_up(log_config: Path | None = None, *, verbose: bool = False, quiet: bool = False) -> None:
     """Send the records of this process to stderr, or where `log_config` (of `logging.config.fileConfig`) says.
+
+    `quiet`: only warnings and errors, unless verbose.
 
     :raises ConfigurationError: the file is missing, or wrong.
     """
@@ -48,7 +50,8 @@ def set_up(log_config: Path | None = None, *, verbose: bool = False) -> None:
         return
     handler = logging.StreamHandler()
     handler.setFormatter(LineFormatter(FORMAT))
-    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler], force=True)
+    level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
+    logging.basicConfig(level=level, handlers=[handler], force=True)
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.NOTSET if verbose else logging.WARNING)
 

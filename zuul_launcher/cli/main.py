@@ -17,6 +17,7 @@ from zuul_launcher.cli.words import Commands
 from zuul_launcher.log import set_up
 from zuul_launcher.settings import SEARCH, Settings, load
 
+PROGRAMS = ("demo", "gearman", "merger", "scheduler", "serve")  # tell what they do; commands only what goes wrong
 NEEDS_NO_FILE = ("demo", "gear", "gearman", "validate")
 
 
@@ -33,7 +34,7 @@ def main(context: click.Context, config: Path | None, verbose: bool) -> None:
     if "--help" in sys.argv or "-h" in sys.argv:
         return
     context.obj = _settings(config, is_needed=wanted not in NEEDS_NO_FILE)
-    set_up(_log_config(context.obj, wanted), verbose=verbose)
+    set_up(_log_config(context.obj, wanted), verbose=verbose, quiet=wanted not in PROGRAMS)
 
 
 def _settings(path: Path | None, *, is_needed: bool) -> Settings | None:
