@@ -1,6 +1,7 @@
 """Where outbox rows become calls of the shells: a desk for mergers, one for builds. (`reporting` has the third.)"""
 
 import json
+import logging
 from collections.abc import Callable, Container
 from typing import Any
 
@@ -21,6 +22,8 @@ from zuul_launcher.service.payload import CancelPayload, DescribePayload, Launch
 from zuul_launcher.service.records import known
 from zuul_launcher.service.replies import Replies, Settle, build_key
 from zuul_launcher.service.sitecode import SiteCode, SiteCodeFailed
+
+log = logging.getLogger("zuul_launcher.desks")
 
 RESULT_WORDS = {
     "success": "SUCCESS",
@@ -94,6 +97,7 @@ class GearmanDesk:
         try:
             parameters = json.loads(row.parameters) if row.parameters else self._parameters(payload)
         except SiteCodeFailed as error:
+            log.warning("build %s of %s ended with result EXCEPTION: %s", payload.build, payload.job, error)
             self._replies.post(
                 BuildFinished(
                     at=self._clock(),
