@@ -9,7 +9,7 @@ import string
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,20 @@ class Gate:
         """With the names that the projects have in Gerrit for `$alpha` and `$beta`."""
         return string.Template(text).safe_substitute(self.names)
 
+    def write_layout(self, text: str) -> Path:
+        path = self.site.folder / "layout.yaml"
+        path.write_text(self.layout(text))
+        return path
+
+    @contextmanager
+    def working(self, jobs: tuple[str, ...] = ("unit",), decide: Decide | None = None) -> Iterator[None]:
+        """With a build worker that holds its builds; what comes of them is decided by `check.sh` of what it fetches."""
+        decide = decide or GitJob(self.folder / "trees")
+        self.worker = SimWorker("127.0.0.1", self.site.gearman_port, "w1", jobs, decide=decide, executors=12)
+        self.worker.hold()
+        with self.worker:
+            yield
+
     # People
 
     def push(self, project: str, files: Mapping[str, str | None], message: str = "", **more: Any) -> Pushed:
@@ -87,6 +101,11 @@ class Gate:
         change = self.push(project, {name: content})
         self.approve(change)
         return change
+
+    def admin(self, *arguments: str) -> tuple[int, str, str]:
+        """One of our commands: its exit code, and what it printed on standard output and standard error."""
+        done = self.site.run(*arguments)
+        return done.returncode, done.stdout, done.stderr
 
     # What there is to see
 
@@ -126,6 +145,24 @@ class Gate:
     def log(self, part: str = "scheduler") -> str:
         return (self.folder / "site" / f"{part}.log").read_text()
 
+    def errors(self) -> list[str]:
+        """What the page says is wrong."""
+        errors: list[str] = (self.site.status() or {"errors": []})["errors"]
+        return errors
+
+    def wait_for_errors(self, *starts: str) -> list[str]:
+        """Until the page shows one error for each of these, which begins so."""
+
+        def found() -> list[str]:
+            errors = self.errors()
+            matches = len(errors) == len(starts) and all(map(str.startswith, errors, starts))
+            return errors if matches else []
+
+        return wait_until(found, what=f"errors {starts} on the page, which shows {self.errors()}")
+
+    def wait_until_ready(self) -> None:
+        wait_until(self.site.is_ready, what="a page without errors")
+
     def wait_for_log(self, text: str, part: str = "scheduler", times: int = 1) -> None:
         wait_until(lambda: self.log(part).count(text) >= times, what=f"{text!r} in {part}.log")
 
@@ -137,6 +174,16 @@ class Gate:
 
 
 @contextmanager
+def prepared_gate(folder: Path, gerrit: GerritSite, layout: str = GATE + ONE_JOB, **site: Any) -> Iterator[Gate]:
+    """Nothing runs yet; at the end, what runs is stopped."""
+    gate = Gate(folder, gerrit, layout, **site)
+    try:
+        yield gate
+    finally:
+        gate.site.stop()
+
+
+@contextmanager
 def running_gate(
     folder: Path,
     gerrit: GerritSite,
@@ -144,23 +191,18 @@ def running_gate(
     *,
     jobs: tuple[str, ...] = ("unit",),
     decide: Decide | None = None,
-    executors: int = 12,
     mergers: int = 1,
+    files: Mapping[str, str] = {},
     **site: Any,
 ) -> Iterator[Gate]:
-    """All parts, ready. Builds are held; what comes of them is decided by `check.sh` of what is fetched."""
-    gate = Gate(folder, gerrit, layout, **site)
-    try:
+    """All parts, ready, and a worker; `files` stand beside the layout."""
+    with prepared_gate(folder, gerrit, layout, **site) as gate:
+        for name, content in files.items():
+            (gate.site.folder / name).write_text(content)
         gate.site.start(mergers)
-        decide = decide or GitJob(folder / "trees")
-        worker = SimWorker("127.0.0.1", gate.site.gearman_port, "w1", jobs, decide=decide, executors=executors)
-        gate.worker = worker
-        worker.hold()
-        with worker:
-            wait_until(gate.site.is_ready, what="a page without errors")
+        with gate.working(jobs, decide):
+            gate.wait_until_ready()
             yield gate
-    finally:
-        gate.site.stop()
 
 
 def seen(build: SimBuild) -> tuple[str, ...]:

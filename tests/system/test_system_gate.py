@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 from support.gearman_wire import c_gearmand
-from support.system import GATE, Gate, Witness, running_gate, seen, what_landed_was_tested
+from support.system import GATE, Gate, Witness, prepared_gate, running_gate, seen, what_landed_was_tested
 
 from zuul_launcher.sim.gerrit.site import GerritSite, Pushed
+from zuul_launcher.sim.worker import Outcome
 
 SHARED_QUEUE = """\
 jobs:
@@ -116,4 +117,54 @@ def test_eight_changes_of_which_the_fourth_fails(gate: Gate, variation: Setup, t
         + [("unit", *(change.number for change in changes[:4]), "FAILURE")]
     )
     assert [change.id for change in passed if not what_landed_was_tested(gate, change, tmp_path)] == []
+    assert gate.complaints() == []
+
+
+def test_a_result_that_looks_like_options_stays_text(gerrit: GerritSite, tmp_path: Path) -> None:
+    text = '" --code-review +2 --submit "'
+    with running_gate(tmp_path, gerrit, decide=lambda job, parameters: Outcome(text)) as gate:
+        change = gate.propose("alpha", "new")
+        gate.worker.release_all()
+        said = gate.wait_for_reports(change, 2)
+        gate.wait_until_idle()
+    assert said == [
+        "Starting gate jobs.",
+        f"Build failed.\n\n- http://w1.example.net/job/unit/1/ : {text} in 0s",
+    ]
+    assert gerrit.votes(change) == {"Code-Review": {"ann": 2}, "Verified": {"zuul": -2}}
+    assert gerrit.status(change) == "NEW"
+    assert gate.complaints() == []
+
+
+def test_an_unknown_host_key_is_refused_until_its_line_is_added(gerrit: GerritSite, tmp_path: Path) -> None:
+    with prepared_gate(tmp_path, gerrit) as gate:
+        known_hosts = gate.site.folder / "known_hosts"
+        known_hosts.write_text("")
+        gate.site.start()
+        (error,) = gate.wait_for_errors("no events from Gerrit gerrit: ")
+        assert gerrit.known_hosts_line() in error
+        assert str(known_hosts) in error
+        change = gate.propose("alpha", "new")
+        known_hosts.write_text(gerrit.known_hosts_line() + "\n")
+        with gate.working():
+            gate.wait_until_ready()
+            gate.wait_for_builds(("unit", change.number))  # its approval was missed, and caught up
+    assert gate.log().count(error.removeprefix("no events from Gerrit gerrit: ")) == 1
+
+
+def test_queued_changes_are_promoted_and_dequeued(gerrit: GerritSite, tmp_path: Path) -> None:
+    with running_gate(tmp_path, gerrit) as gate, Witness(gerrit, tmp_path) as witness:
+        a, b, c = (gate.propose(project, f"file{number}") for number, project in enumerate(("alpha", "beta", "alpha")))
+        gate.wait_for_builds(("unit", a.number), ("unit", a.number, b.number), ("unit", a.number, b.number, c.number))
+        assert gate.admin("promote", "--pipeline", "gate", "--changes", c.id) == (0, "", "")
+        gate.wait_for_builds(("unit", c.number), ("unit", c.number, a.number), ("unit", c.number, a.number, b.number))
+        assert gate.admin("dequeue", "--pipeline", "gate", "--project", a.project, "--change", a.id) == (0, "", "")
+        gate.wait_for_builds(("unit", c.number), ("unit", c.number, b.number))
+        gate.worker.release_all()
+        gate.wait_for_status("MERGED", b, c)
+        gate.wait_until_idle()
+        assert witness.merged == [c.number, b.number]
+        assert gerrit.status(a) == "NEW"
+        assert gate.reports(a) == ["Starting gate jobs."]
+        assert sorted(build.result or "" for build in gate.worker.history) == ["ABORTED"] * 5 + ["SUCCESS"] * 2
     assert gate.complaints() == []
