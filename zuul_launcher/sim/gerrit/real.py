@@ -9,6 +9,7 @@ import json
 import os
 import secrets
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -178,7 +179,9 @@ class RealGerrit:
 
     def _push(self, project: str, refspec: str, username: str) -> None:
         known_hosts = self._directory / "known_hosts"
-        known_hosts.write_text(self.known_hosts_line() + "\n")
+        fresh = known_hosts.with_suffix(f".{threading.get_ident()}")
+        fresh.write_text(self.known_hosts_line() + "\n")
+        fresh.replace(known_hosts)  # another push may be reading it
         ssh = f"ssh -F {os.devnull} -o BatchMode=yes -o IdentitiesOnly=yes -o IdentityFile={self.key_file(username)}"
         ssh += f" -o UserKnownHostsFile={known_hosts}"
         finished = subprocess.run(
