@@ -77,6 +77,14 @@ def test_repositories_of_another_user_are_used(world: World) -> None:
     assert git(world.workspace / "one", "rev-parse", "refs/remotes/origin/master")
 
 
+def test_objects_of_the_cache_are_shared_while_it_is_there(world: World) -> None:
+    cache = make_cache(world, world.project("one"), "bare")
+    world.clone("--cache-dir", cache, world.base, "one")
+    kept = [path.stat().st_ino for path in (cache / "one/objects").rglob("*") if path.is_file()]
+    cloned = [path.stat().st_ino for path in (world.workspace / "one/.git/objects").rglob("*") if path.is_file()]
+    assert set(kept) & set(cloned)
+
+
 def test_a_broken_cache_is_left_out(world: World) -> None:
     cache = make_cache(world, world.project("one"), "bare")
     shutil.rmtree(cache / "one/objects")
@@ -110,6 +118,16 @@ def test_what_an_earlier_job_left_is_gone(world: World) -> None:
         "topic/deeper",
     ]
     assert git(clone, "rev-parse", "refs/heads/master") == tip
+
+
+def test_a_clone_that_was_killed_is_completed(world: World) -> None:
+    one = world.project("one")
+    world.workspace.mkdir()
+    git(world.workspace, "init", "--quiet", "one")
+    (world.workspace / "one/.git/objects/pack/tmp_pack_half").write_bytes(b"PACK")
+    (world.workspace / "one/.git/config.lock").touch()
+    world.clone(world.base, "one", variables=world.build(one.change("master", {"A": "A"}, "A")))
+    assert world.subjects("one") == ["A", "initial commit"]
 
 
 def test_tags_are_there_and_moved_ones_move(world: World) -> None:
