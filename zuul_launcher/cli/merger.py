@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import click
 
+from zuul_launcher.cli.signals import on_signals
 from zuul_launcher.cli.words import settings_of
 from zuul_launcher.merger.settings import GitAccess, MergerSettings
 from zuul_launcher.merger.worker import MergerWorker
@@ -21,8 +22,7 @@ def run(settings: MergerSettings) -> None:
     """
     worker = MergerWorker(replace(settings, environment=settings.environment or os.environ))
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
-        signal.signal(number, lambda *_: stop.set())
+    on_signals(dict.fromkeys((signal.SIGTERM, signal.SIGINT, signal.SIGUSR1), stop.set))
     worker.start()
     stop.wait()
     worker.stop()

@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from zuul_launcher.cli.signals import on_signals
 from zuul_launcher.cli.words import settings_of
 from zuul_launcher.service.app import Scheduler
 from zuul_launcher.settings import Settings, require_for
@@ -16,10 +17,14 @@ def run(settings: Settings, *, with_gearman: bool = True) -> None:
     """Until a signal says to stop; in the main thread of a process."""
     require_for(settings, "scheduler")
     scheduler = Scheduler(settings)
-    signal.signal(signal.SIGTERM, lambda *_: scheduler.stop())
-    signal.signal(signal.SIGINT, lambda *_: scheduler.stop())
-    signal.signal(signal.SIGUSR1, lambda *_: scheduler.leave_when_idle())
-    signal.signal(signal.SIGHUP, lambda *_: scheduler.reload())
+    on_signals(
+        {
+            signal.SIGTERM: scheduler.stop,
+            signal.SIGINT: scheduler.stop,
+            signal.SIGUSR1: scheduler.leave_when_idle,
+            signal.SIGHUP: scheduler.reload,
+        }
+    )
     faulthandler.register(signal.SIGUSR2, all_threads=True)
     if with_gearman and settings.gearman_server.start:
         start_gearman(settings)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import click
 
+from zuul_launcher.cli.signals import on_signals
 from zuul_launcher.cli.words import settings_of
 from zuul_launcher.settings import Settings, require_for
 
@@ -97,8 +98,7 @@ def serve(context: click.Context) -> None:
     for folder in (settings.zuul.state_dir, settings.merger.git_dir):
         Path(folder).mkdir(parents=True, exist_ok=True)
     stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    on_signals({signal.SIGTERM: stopping.set, signal.SIGINT: stopping.set})
     parts = parts_of(settings)
     while not stopping.is_set():
         for part in parts:
