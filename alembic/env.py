@@ -2,13 +2,9 @@
 
 from alembic import context
 
-from zuul_launcher.db.migrate import VERSION_TABLE
-from zuul_launcher.db.tables import metadata
-
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=metadata,
-    version_table=VERSION_TABLE,
+    version_table=context.config.attributes["version_table"],
     render_as_batch=True,  # SQLite alters a table by copying it
     transactional_ddl=True,
 )

@@ -12,7 +12,7 @@ from zuul_launcher.db.engine import reading, transaction
 from zuul_launcher.db.tables import metadata
 from zuul_launcher.errors import ConfigurationError
 
-HEAD = ScriptDirectory.from_config(migrate.configuration()).get_current_head()
+HEAD = ScriptDirectory.from_config(migrate.configuration()).get_revision("scheduler@head").revision
 
 
 def test_an_empty_database_gets_the_tables_that_the_program_expects(empty: Engine) -> None:

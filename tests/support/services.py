@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import postgresql
+from support import mysql, postgresql
 
 ROOT = Path(__file__).parent.parent.parent
 GERRIT = ROOT / ".services" / "gerrit"
@@ -30,6 +30,7 @@ PARTS: dict[str, tuple[Callable[[], bool], str]] = {
     "gearmand": (_programs("gearmand"), "C gearmand (package gearman-job-server)"),
     "libgearman": (_programs("gearman", "gearadmin"), "the C client of Gearman (package gearman-tools)"),
     "postgresql": (lambda: postgresql.programs() is not None, "PostgreSQL (package postgresql)"),
+    "mysql": (lambda: mysql.programs() is not None, "MariaDB (packages mariadb-server-core, mariadb-client-core)"),
     "chromium": (_programs("chromium", "chromedriver"), "Chromium (packages chromium and chromium-driver)"),
     "sshd": (_programs("sshd", "ssh"), "OpenSSH (packages openssh-server and openssh-client)"),
     "gerrit": (lambda: _programs("java")() and (GERRIT / "complete").exists(), "a real Gerrit (tools/gerrit/fetch.sh)"),

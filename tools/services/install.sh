@@ -12,6 +12,8 @@ need() { # need PROGRAM PACKAGE...: unless the program is here
 need gearmand gearman-job-server
 need gearadmin gearman-tools libgearman-dev
 [ -n "$(find /usr/lib/postgresql -name initdb 2>/dev/null)" ] || need initdb postgresql
+need mariadbd mariadb-server-core
+need my_print_defaults mariadb-client-core
 need sshd openssh-server
 need ssh openssh-client
 need chromium chromium

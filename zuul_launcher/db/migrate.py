@@ -2,6 +2,8 @@
 
 Two processes may start at once: the second waits, and finds nothing left to do. A start is `create` (an empty
 database has no lease to hold), `lease.acquire`, then `upgrade` by the one that holds the lease.
+
+The scripts have two branches: `scheduler` for our own tables, `reporter` for Zuul 2's, which may be in any database.
 """
 
 from importlib import resources
@@ -11,7 +13,6 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, text
 
 from zuul_launcher.db.engine import reading, transaction
@@ -19,6 +20,12 @@ from zuul_launcher.errors import ConfigurationError
 
 VERSION_TABLE = "zuul_launcher_version"
 BRANCH = "scheduler"
+REPORTER_VERSION_TABLE = "alembic_version"  # where Zuul 2 looks, too
+REPORTER_BRANCH = "reporter"
+WAYS_OUT = {
+    BRANCH: "install that release, or restore a backup from before its start",
+    REPORTER_BRANCH: "give the reports a database of their own",
+}
 LOCK = 0x7A75756C  # any number of our own: key of the PostgreSQL lock that starts wait at
 MINUTES = 30  # deadline of one migration statement: a big table takes its time
 
@@ -39,6 +46,13 @@ def upgrade(engine: Engine) -> None:
         _run(connection)
 
 
+def upgrade_reporter(connection: Connection) -> None:
+    """Make Zuul 2's tables of reports, if they are not there. ConfigurationError: a later Zuul was here."""
+    _wait_for_turn(connection)
+    _revision(connection, REPORTER_BRANCH, REPORTER_VERSION_TABLE)
+    _run(connection, REPORTER_BRANCH, REPORTER_VERSION_TABLE)
+
+
 def current(engine: Engine) -> str | None:
     """Revision of the tables; None: there are none. ConfigurationError: a newer release was here."""
     with reading(engine) as connection:
@@ -53,16 +67,17 @@ def scripts() -> Path:
 
 
 def configuration() -> Config:
-    """What Alembic has to know; `attributes["connection"]` is still to be given."""
+    """What Alembic has to know; connection and version table are still to be given, as `attributes`."""
     config = Config()
     config.set_main_option("script_location", str(scripts()).replace("%", "%%"))
     return config
 
 
-def _run(connection: Connection) -> None:
+def _run(connection: Connection, branch: str = BRANCH, version_table: str = VERSION_TABLE) -> None:
     config = configuration()
     config.attributes["connection"] = connection
-    command.upgrade(config, f"{BRANCH}@head")
+    config.attributes["version_table"] = version_table
+    command.upgrade(config, f"{branch}@head")
 
 
 def _wait_for_turn(connection: Connection) -> None:
@@ -74,15 +89,14 @@ def _wait_for_turn(connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
 
 
-def _revision(connection: Connection) -> str | None:
-    found = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_heads()
-    known = ScriptDirectory.from_config(configuration())
+def _revision(connection: Connection, branch: str = BRANCH, version_table: str = VERSION_TABLE) -> str | None:
+    found = MigrationContext.configure(connection, opts={"version_table": version_table}).get_current_heads()
+    ours = ScriptDirectory.from_config(configuration())
+    known = [script.revision for script in ours.iterate_revisions(f"{branch}@head", "base")]  # newest first
     for revision in found:
-        try:
-            known.get_revision(revision)
-        except CommandError:
+        if revision not in known:
             raise ConfigurationError(
                 f"the database has the tables of a newer release (revision {revision}; this one knows up to"
-                f" {known.get_current_head()}): install that release, or restore a backup from before its start"
-            ) from None
+                f" {known[0]}): {WAYS_OUT[branch]}"
+            )
     return found[0] if found else None
