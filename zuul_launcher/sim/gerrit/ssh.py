@@ -112,7 +112,7 @@ class Server:
             status = self._do(channel, split(command), who, environment)
         except RemoteError as error:
             status = _fail(channel, f"fatal: {error}")
-        except OSError:
+        except (OSError, EOFError):
             status = None  # the client is gone
         try:
             if status is not None:
