@@ -33,19 +33,28 @@ from zuul_launcher.remoting.context import (
     transferable,
     wait_for,
 )
+from zuul_launcher.remoting.factory import Factory, lazy
+from zuul_launcher.remoting.futures import RemoteFuture
+from zuul_launcher.remoting.pipe import Pipe
 from zuul_launcher.remoting.portable import Portable
+from zuul_launcher.remoting.proxy import Proxy
 from zuul_launcher.remoting.settings import ChannelSettings
 
 __all__ = [
     "CallContext",
     "Channel",
     "ChannelSettings",
+    "Factory",
     "LocalChannel",
+    "Pipe",
     "Portable",
+    "Proxy",
+    "RemoteFuture",
     "callable_from_agent",
     "check_cancelled",
     "current_call",
     "current_channel",
+    "lazy",
     "running",
     "sleep",
     "transferable",

@@ -7,7 +7,8 @@ A class of them says what it is on the wire (`depart`, plain data of the codec) 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from zuul_launcher.remoting.errors import NotSerializable
@@ -22,10 +23,21 @@ class Travel(threading.local):
     """The message that this thread encodes or decodes."""
 
     channel: Channel | None = None
-    parcel: list[Any] | None = None  # what goes with the message: open ends of pipes
+    parcel: list[Any] | None = None  # what a message has opened here: ends of pipes, counts of exports
 
 
 travel = Travel()
+
+
+@contextmanager
+def travelling(channel: Channel, parcel: list[Any]) -> Iterator[None]:
+    """The block encodes or decodes one message of the channel."""
+    before = travel.channel, travel.parcel
+    travel.channel, travel.parcel = channel, parcel
+    try:
+        yield
+    finally:
+        travel.channel, travel.parcel = before
 
 
 class Portable:

@@ -1,0 +1,109 @@
+"""The wire, without any I/O: bytes in, frames out, and back. Runs on the node too.
+
+A frame is `length u32 | request u32 | kind u8 | flags u8`, big-endian, then `length` bytes. A message longer than a
+frame is split; all its frames but the last have the flag MORE, and frames of other requests may come between them.
+Kinds below OPTIONAL must be understood; others are skipped by who does not know them. Any breach is a ProtocolError.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from zuul_launcher.remoting.errors import ProtocolError
+
+CALL, RESULT, ERROR, CANCEL, MODULE_REQ, MODULE_RES, PING, PONG, LOG = range(1, 10)
+PIPE_DATA, PIPE_ACK, PIPE_CLOSE, PIPE_ERROR, UNEXPORT, PROXY_CALL, CLOSE = range(10, 17)
+NAMES = (
+    *("-", "CALL", "RESULT", "ERROR", "CANCEL", "MODULE_REQ", "MODULE_RES", "PING", "PONG", "LOG"),
+    *("PIPE_DATA", "PIPE_ACK", "PIPE_CLOSE", "PIPE_ERROR", "UNEXPORT", "PROXY_CALL", "CLOSE"),
+)
+OPTIONAL = 128
+MORE = 1
+HEADER = struct.Struct("!IIBB")
+HEADER_SIZE = HEADER.size
+_SLOTS = 4  # frames of full size that the parser reads at once
+
+
+class Frame(NamedTuple):
+    """One frame as it came."""
+
+    kind: int
+    request: int
+    flags: int
+    body: bytes
+
+
+def frame(kind: int, request: int, body: bytes = b"") -> bytes:
+    """A message that fits into one frame."""
+    return HEADER.pack(len(body), request, kind, 0) + body
+
+
+def split(kind: int, request: int, body: bytes | memoryview, limit: int) -> Iterator[tuple[bytes, bytes | memoryview]]:
+    """A message as frames, each as (header, part of the body)."""
+    if len(body) <= limit:
+        yield HEADER.pack(len(body), request, kind, 0), body
+        return
+    view = memoryview(body)
+    for start in range(0, len(view), limit):
+        part = view[start : start + limit]
+        yield HEADER.pack(len(part), request, kind, MORE if start + limit < len(view) else 0), part
+
+
+class FrameParser:
+    """Takes bytes as they come, in a buffer of its own, and gives whole frames."""
+
+    def __init__(self, max_frame: int, received: bytes = b"") -> None:
+        self._max = max_frame
+        self._buffer = bytearray(max(_SLOTS * (max_frame + HEADER_SIZE), 2 * len(received)))
+        self._view = memoryview(self._buffer)
+        self._view[: len(received)] = received
+        self._start, self._end = 0, len(received)
+
+    def space(self) -> memoryview:
+        """Where the next bytes are to be read into; then call `frames` with their number."""
+        if self._start == self._end:
+            self._start = self._end = 0
+        elif self._start and len(self._buffer) - self._end <= self._max + HEADER_SIZE:
+            rest = bytes(self._view[self._start : self._end])
+            self._view[: len(rest)] = rest
+            self._start, self._end = 0, len(rest)
+        return self._view[self._end :]
+
+    def frames(self, count: int) -> Iterator[Frame]:
+        """The frames that `count` more bytes complete."""
+        self._end += count
+        while self._end - self._start >= HEADER_SIZE:
+            length, request, kind, flags = HEADER.unpack_from(self._buffer, self._start)
+            if length > self._max:
+                raise ProtocolError(f"a frame of {length} bytes; the limit is {self._max}")
+            begin = self._start + HEADER_SIZE
+            if self._end < begin + length:
+                return
+            self._start = begin + length
+            yield Frame(kind, request, flags, bytes(self._view[begin : self._start]))
+
+
+class Assembler:
+    """Puts split messages together, within a limit for each and for all that are open."""
+
+    def __init__(self, max_message: int) -> None:
+        self._max = max_message
+        self._open: dict[tuple[int, int], list[bytes]] = {}
+        self._size = 0
+
+    def add(self, part: Frame) -> Frame | None:
+        """The whole message if this frame completes one."""
+        key = (part.kind, part.request)
+        if not part.flags & MORE and key not in self._open:
+            return part
+        self._size += len(part.body)
+        if self._size > 2 * self._max:
+            raise ProtocolError(f"open messages of more than {2 * self._max} bytes")
+        self._open.setdefault(key, []).append(part.body)
+        if part.flags & MORE:
+            return None
+        body = b"".join(self._open.pop(key))
+        self._size -= len(body)
+        return Frame(part.kind, part.request, 0, body)

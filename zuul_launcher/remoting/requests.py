@@ -1,0 +1,278 @@
+"""Calls of this side that wait for an answer, and calls of the far side that run here. Runs on the node too.
+
+An answer is RESULT (`io u32`, value) or ERROR (`io u32`, record); `io` counts what was written to pipes before it.
+A call that ends closes the pipes that came with it first, and says which proxies it has dropped.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from zuul_launcher.remoting import codec, frames, records
+from zuul_launcher.remoting.context import CallContext, running
+from zuul_launcher.remoting.errors import Cancelled, MessageTooLarge, NestingTooDeep
+from zuul_launcher.remoting.factory import created
+from zuul_launcher.remoting.futures import RemoteFuture
+from zuul_launcher.remoting.portable import travelling
+
+if TYPE_CHECKING:
+    from zuul_launcher.remoting.channel import Channel
+
+MAX_DEPTH = 64
+_IO = struct.Struct("!I")
+_HIGHEST = (1 << 32) - 1
+
+
+class Numbers:
+    """Odd from the controller, even from the agent; none twice while it is open."""
+
+    def __init__(self, first: int) -> None:
+        self._first = self._next = first
+        self._lock = threading.Lock()
+
+    def take(self, taken: dict[int, Any], value: Any) -> int:
+        """Enter `value` into the table under a free number."""
+        with self._lock:
+            while self._next in taken:
+                self._advance()
+            number = self._next
+            taken[number] = value
+            self._advance()
+            return number
+
+    def _advance(self) -> None:
+        self._next = self._next + 2 if self._next + 2 <= _HIGHEST else self._first
+
+
+class Outgoing:
+    """What this side has asked for."""
+
+    def __init__(self, channel: Channel, first: int) -> None:
+        self._channel = channel
+        self._numbers = Numbers(first)
+        self._open: dict[int, tuple[RemoteFuture, list[Any]]] = {}
+
+    def start(self, kind: int, what: str, depth: int, encode: Callable[[], bytes]) -> RemoteFuture:
+        """Encode and send. Whatever cannot be sent raises here, and leaves nothing behind."""
+        if depth > MAX_DEPTH:
+            raise NestingTooDeep(f"calls that call back are nested deeper than {MAX_DEPTH}")
+        channel = self._channel
+        parcel: list[Any] = []
+        try:
+            with travelling(channel, parcel):
+                body = bytes((depth,)) + encode()
+            if len(body) > channel.settings.max_message:
+                raise MessageTooLarge(f"{what}: {len(body)} bytes; the limit is {channel.settings.max_message}")
+        except BaseException:
+            for item in parcel:
+                item.undo()
+            raise
+        future = RemoteFuture(lambda: channel.send(frames.CANCEL, number), channel.notify)
+        future.began, future.what = time.monotonic(), what
+        number = self._numbers.take(self._open, (future, parcel))
+        try:
+            channel.send(kind, number, body)
+        except BaseException:
+            self._open.pop(number, None)
+            for item in parcel:
+                item.undo()
+            raise
+        for item in parcel:
+            item.departed()
+        return future
+
+    def answered(self, message: frames.Frame) -> None:
+        """RESULT or ERROR, on the reader thread."""
+        future, parcel = self._open.pop(message.request, (None, ()))
+        if future is None:
+            return
+        for item in parcel:
+            item.answered()
+
+        def decode() -> Any:
+            return self._value(message)
+
+        if not future.settle(decode):
+            self._channel.notify(lambda: _ignore(decode))  # its proxies are to be let go
+
+    def _value(self, message: frames.Frame) -> Any:
+        channel = self._channel
+        with travelling(channel, []):
+            if message.kind == frames.ERROR:
+                raise records.restore(codec.decode(message.body, _IO.size), channel.name)
+            return channel.side.decode_value(message.body, _IO.size)
+
+    def fail(self, error: Callable[[], BaseException]) -> None:
+        """The channel has ended: none is answered any more."""
+        while self._open:
+            try:
+                future, _ = self._open.popitem()[1]
+            except KeyError:
+                return
+            future.settle(_raiser(error()))
+
+    def dump(self) -> list[str]:
+        """One line for each open request."""
+        now = time.monotonic()
+        lines = []
+        for number, (future, _) in sorted(self._open.copy().items()):
+            state = "cancelled, still runs" if future.cancelled() else "open"
+            lines.append(f"{number}: {future.what}, {state} for {now - future.began:.1f} s")
+        return lines
+
+
+def _ignore(decode: Callable[[], Any]) -> None:
+    try:
+        decode()
+    except Exception:  # noqa: S110 - nobody waits for it
+        pass
+
+
+def _raiser(error: BaseException) -> Callable[[], Any]:
+    def lost() -> Any:
+        raise error
+
+    return lost
+
+
+class Incoming:
+    """What the far side has asked for."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._open: dict[int, Request] = {}
+
+    def asked(self, message: frames.Frame) -> None:
+        """CALL or PROXY_CALL, on the reader thread."""
+        request = self._open[message.request] = Request(self._channel, message, self._open)
+        self._channel.pool.submit(request)
+
+    def cancel(self, number: int) -> None:
+        """CANCEL, on the reader thread."""
+        request = self._open.get(number)
+        if request is not None:
+            request.cancel()
+
+    def cancel_all(self) -> None:
+        """The channel has ended."""
+        for number in list(self._open):
+            self.cancel(number)
+
+    def dump(self) -> list[str]:
+        """One line for each that runs or waits."""
+        now = time.monotonic()
+        return [
+            f"{number}: {request.what}, {request.state} for {now - request.began:.1f} s"
+            for number, request in sorted(self._open.copy().items())
+        ]
+
+
+class Request:
+    """One call of the far side: a task of the pool."""
+
+    def __init__(self, channel: Channel, message: frames.Frame, table: dict[int, Request]) -> None:
+        self._channel = channel
+        self._message: frames.Frame | None = message
+        self._number = message.request
+        self._table = table
+        self._lock = threading.Lock()
+        self._parcel: list[Any] = []
+        self._job: Any = None
+        self.began = time.monotonic()
+        self.what = "a call"
+        self.state = "waiting"
+        self.context = CallContext(channel, message.body[0] if message.body else 0)
+
+    def cancel(self) -> None:
+        """Wake what runs; what has not begun never will."""
+        with self._lock:
+            before, self.state = self.state, "cancelled"
+            if before == "waiting":
+                self.context.cancelled = True
+        if before == "running":
+            self._channel.pool.leave()  # it may be deaf: another thread may take its place
+            threading.Thread(target=self.context.cancel, name="cancel", daemon=True).start()
+
+    def prepare(self) -> bool:
+        """Decode."""
+        message, self._message = self._message, None
+        assert message is not None
+        try:
+            if self.context.cancelled:
+                raise Cancelled("the call was cancelled before it began")
+            if self.context.depth > MAX_DEPTH:
+                raise NestingTooDeep(f"calls that call back are nested deeper than {MAX_DEPTH}")
+            with travelling(self._channel, self._parcel), running(self.context):
+                self._job = self._channel.decode_job(message)
+            self.what = getattr(self._job[0], "__qualname__", "a call")
+            with self._lock:
+                if self.context.cancelled:
+                    raise Cancelled("the call was cancelled before it began")
+                self.state = "running"
+        except BaseException as error:  # reported for this request; the thread of the pool goes on
+            self._job = None
+            self._end(error)
+            self._answer(*self._report(error))
+            return False
+        return True
+
+    def run(self) -> None:
+        """Run and answer."""
+        kind, body = self._outcome()
+        with self._lock:
+            cancelled = self.state == "cancelled"
+            self.state = "ended"
+        if cancelled:
+            self._channel.pool.rejoin()
+        self._answer(kind, body)
+
+    def _outcome(self) -> tuple[int, bytes]:
+        function, args, keywords = self._job
+        self._job = None
+        try:
+            with running(self.context):
+                with created(args, keywords) as (given, named):
+                    value = function(*given, **named)
+                kind, body = frames.RESULT, self._encoded(value)
+            self._end(None)
+        except BaseException as error:  # whatever it is, it is the answer
+            self._end(error)
+            kind, body = self._report(error)
+        return kind, body
+
+    def _encoded(self, value: Any) -> bytes:
+        parcel: list[Any] = []
+        try:
+            with travelling(self._channel, parcel):
+                body = self._channel.side.encode_value(value)
+            limit = self._channel.settings.max_message
+            if len(body) > limit:
+                raise MessageTooLarge(f"the result has {len(body)} bytes; the limit is {limit}")
+        except BaseException:
+            for item in parcel:
+                item.undo()
+            raise
+        return body
+
+    def _end(self, error: BaseException | None) -> None:
+        for end in self._parcel:
+            try:
+                end.finish(error)
+            except Exception:  # noqa: S110 - the channel is lost: the answer meets that too
+                pass
+        self._parcel = []
+
+    def _report(self, error: BaseException) -> tuple[int, bytes]:
+        try:
+            return frames.ERROR, codec.encode(records.record(error))
+        except Exception as broken:  # an error class may do anything
+            return frames.ERROR, codec.encode(records.record(RuntimeError(f"{type(error).__name__}: {broken!r:.200}")))
+
+    def _answer(self, kind: int, body: bytes) -> None:
+        self._table.pop(self._number, None)
+        self._channel.flush_dropped()
+        self._channel.reply(kind, self._number, _IO.pack(self._channel.written & _HIGHEST) + body)
