@@ -5,6 +5,7 @@ from typing import assert_never
 from zuul_launcher.gate.builds import note_finished, note_lost, note_progress, note_queued
 from zuul_launcher.gate.facts import forget_unused, learn
 from zuul_launcher.gate.reconfigure import reconfigure
+from zuul_launcher.gate.refuse import refuse
 from zuul_launcher.gate.requests import dequeue_on_request, enqueue, promote
 from zuul_launcher.gate.settle import settle
 from zuul_launcher.gate.triggers import note_triggered
@@ -20,6 +21,7 @@ from zuul_launcher.model.events import (
     DequeueRequested,
     EnqueueRequested,
     FactsSeen,
+    ItemRefused,
     LayoutLoaded,
     LayoutRefused,
     Merged,
@@ -62,6 +64,8 @@ def _apply(turn: Turn, event: AnyEvent) -> None:
             note_lost(turn, event)
         case Reported():
             note_reported(turn, event)
+        case ItemRefused():
+            refuse(turn, event)
         case EnqueueRequested():
             enqueue(turn, event)
         case DequeueRequested():

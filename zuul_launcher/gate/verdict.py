@@ -30,6 +30,8 @@ def report(turn: Turn, item: Item) -> None:
 
 
 def _verdict(turn: Turn, item: Item) -> Verdict:
+    if item.refused is not None:
+        return "failure"
     if item.needs_failed:
         return "dependency-failure"
     if item.build_set.merge == "failed":

@@ -143,6 +143,13 @@ class Reported(Event, frozen=True, kw_only=True):
     errors: tuple[str, ...] = ()
 
 
+class ItemRefused(Event, frozen=True, kw_only=True):
+    """Events about this item can not be stepped, by a mistake of ours: it may not stand in the way of the others."""
+
+    item: str
+    reason: str
+
+
 AnyEvent = (
     LayoutLoaded
     | LayoutRefused
@@ -157,4 +164,5 @@ AnyEvent = (
     | BuildFinished
     | BuildLost
     | Reported
+    | ItemRefused
 )

@@ -75,6 +75,7 @@ class Item(Struct, kw_only=True, omit_defaults=True):
     attempt: int = 1
     build_set: BuildSet = field(default_factory=BuildSet)
     reporting: Verdict | None = None  # set while the report is on its way
+    refused: str | None = None  # a mistake of ours that keeps its events from being stepped
     needs_failed: bool = False  # a change that it depends on failed to merge
 
 

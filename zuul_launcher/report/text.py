@@ -18,6 +18,7 @@ from zuul_launcher.settings import Zuul
 
 FAILURE = "FAILURE"
 DEPENDENCY_FAILED = "This change depends on a change that failed to merge.\n"
+REFUSED = "ERROR: the gate made a mistake with this change, and not the change: {}. Tell the administrators."
 DEFAULT_MAIL_SUBJECT = "Report for change {change}"
 CONFLICTS_SHOWN = 20
 LONGEST_VALUE = 1000  # characters of a result, URL or file name that are shown
@@ -46,6 +47,9 @@ def report(
             text = _start(pipeline, settings.status_url)
         case "success":
             text = pipeline.success_message
+        case "failure" if item.refused is not None:
+            text = f"{pipeline.failure_message}\n\n{REFUSED.format(one_line(item.refused))}\n"
+            with_jobs = False
         case "failure":
             text = pipeline.failure_message
         case "merge-failure":

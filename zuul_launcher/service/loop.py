@@ -11,20 +11,23 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
 from sqlalchemy import Engine
 
-from zuul_launcher.db import history, journal
+from zuul_launcher.db import history, journal, outbox
 from zuul_launcher.errors import RemoteRefused, RemoteUnavailable
 from zuul_launcher.gate.step import step
+from zuul_launcher.metrics import Measurement
 from zuul_launcher.model.actions import Answer, AnyAction, Close, Ignore
-from zuul_launcher.model.events import AnyEvent, LayoutLoaded, Trigger, Triggered
+from zuul_launcher.model.events import AnyEvent, ItemRefused, LayoutLoaded, Trigger, Triggered
 from zuul_launcher.model.layout import Layout
 from zuul_launcher.model.queue import State
 from zuul_launcher.service import payload, records
 from zuul_launcher.service.inbox import Envelope
+from zuul_launcher.service.measure import measure
 
 SNAPSHOT_EVERY = 50  # events
 REMEMBERED_SECONDS = 600.0  # of triggers, when a scheduler starts
@@ -41,6 +44,7 @@ class Outward:
 
     rows: Callable[[Sequence[str]], None]  # targets that have new outbox rows
     answer: Callable[[Answer], None]
+    measured: Callable[[Sequence[Measurement]], None] = lambda measurements: None
 
 
 class Loop:
@@ -63,6 +67,7 @@ class Loop:
         self.state, self.layout = load(engine)
         self._since_snapshot = 0
         self.put_aside = 0  # events since the start
+        self._refused: set[str] = set()  # items that an event was put aside of
 
     def take(self, envelope: Envelope) -> None:
         """Step one event. Waits while the database is away.
@@ -92,15 +97,17 @@ class Loop:
             log.warning("%s: waiting for it", error)
             self._decode_again()
             return False
-        except Exception:  # a mistake of ours: the state may be half changed
+        except Exception as error:  # a mistake of ours: the state may be half changed
             log.exception("step %d failed on %s: it is put aside", sequence, type(envelope.event).__name__)
             self._put_aside(envelope, traceback.format_exc())
+            self._go_on_without(envelope, f"{type(error).__name__}: {error}")
             return True
         if not self._commit(stored):
             return False
         self.layout = layout
         self._since_snapshot = 0 if stored.snapshot is not None else self._since_snapshot + 1
         self._tell(stored, actions)
+        self.outward.measured(measure(before, self.state, envelope.event))
         return True
 
     def _prepare(
@@ -113,7 +120,7 @@ class Loop:
             event=msgspec.json.encode(event),
             actions_hash=hash_of(actions),
             layout=state.layout,
-            rows=payload.rows(actions, state, layout, self.world),
+            rows=payload.rows(actions, event.at, state, layout, self.world),
             finished=envelope.finished,
             received=envelope.received,
             history=records.rows(before, state, layout, event, actions),
@@ -150,7 +157,34 @@ class Loop:
             traceback=trace,
             item=getattr(event, "item", None),
         )
-        journal.park(self.engine, self.token, parked, received=envelope.received)
+        self._patiently(lambda: journal.park(self.engine, self.token, parked, received=envelope.received))
+
+    def _go_on_without(self, envelope: Envelope, reason: str) -> None:
+        """An item must not wait for ever for an event that was put aside: it is tried once more, then the item leaves.
+        An outbox row that waits for the event is closed in any case."""
+        event = envelope.event
+        item = getattr(event, "item", None)
+        if item in self.state.items and not isinstance(event, ItemRefused):
+            if item in self._refused:
+                self._refused.discard(item)
+                leaves = ItemRefused(at=event.at, item=item, reason=reason)
+                self.take(Envelope(leaves, finished=envelope.finished))
+            else:
+                self._refused.add(item)
+                self.take(Envelope(event, finished=envelope.finished))
+            return
+        for row in envelope.finished:
+            self._patiently(partial(outbox.finish, self.engine, self.token, row.id, reason))
+
+    def _patiently(self, write: Callable[[], object]) -> None:
+        """As often as it takes, while the database is away. What is written twice does no harm."""
+        for delay in _delays():
+            try:
+                write()
+                return
+            except RemoteUnavailable as error:
+                log.warning("%s: waiting for it", error)
+                self._wait(delay)
 
     def _tell(self, stored: journal.Step, actions: Sequence[AnyAction]) -> None:
         for action in actions:
