@@ -242,7 +242,8 @@ class Witness:
 
 def what_landed_was_tested(gate: Gate, change: Pushed, folder: Path) -> bool:
     """Is the tree that passed for this change the one that its branch had when it had landed?"""
-    passed = [build for build in gate.worker.history if build.parameters["ZUUL_CHANGE"] == change.number]
+    gated = {"ZUUL_CHANGE": change.number, "ZUUL_PIPELINE": "gate"}
+    passed = [build for build in gate.worker.history if gated.items() <= build.parameters.items()]
     parameters = [build.parameters for build in passed if build.result == "SUCCESS"][-1]
     repository = folder / f"compare-{change.number}"
     git(folder, "init", "--quiet", "--bare", str(repository))
