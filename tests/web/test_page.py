@@ -11,6 +11,8 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
+from support.browser import DEADLINE
+from support.browser import browser as browser  # the fixture
 from support.states import EPOCH, add_build, add_item, make_change, make_layout, make_pipeline, make_state, tree
 
 from zuul_launcher.model.change import Account
@@ -22,19 +24,6 @@ from zuul_launcher.web.status import View, document, encode
 
 pytestmark = pytest.mark.chromium
 
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-    "--window-size=1600,1000",
-)
-DEADLINE = 60
 LAYOUT = make_layout(
     make_pipeline("check", "independent", description="Tests every new patch set"),
     make_pipeline("gate", shared_queues={"lib/alpha": "core", "lib/beta": "core"}, description="Lands what passes"),
@@ -79,19 +68,6 @@ class Screen:
         """What the browser wrote to its console: script errors, refused loads, broken policies."""
         log: list[dict[str, Any]] = self.browser.get_log("browser")  # type: ignore[no-untyped-call]
         return [str(entry["message"]) for entry in log]
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = "/usr/bin/chromium"
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService("/usr/bin/chromedriver"))
-    browser.set_page_load_timeout(DEADLINE)
-    yield browser
-    browser.quit()
 
 
 @pytest.fixture
