@@ -21,6 +21,9 @@ on the node may call on the controller. `Portable` is the base of what changes i
 Every module that runs on the node is valid Python 3.8 and needs the standard library only.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from zuul_launcher.remoting.channel import Channel, LocalChannel
 from zuul_launcher.remoting.context import (
     CallContext,
@@ -33,12 +36,31 @@ from zuul_launcher.remoting.context import (
     transferable,
     wait_for,
 )
+from zuul_launcher.remoting.errors import NotOnAgent
 from zuul_launcher.remoting.factory import Factory, lazy
 from zuul_launcher.remoting.futures import RemoteFuture
 from zuul_launcher.remoting.pipe import Pipe
 from zuul_launcher.remoting.portable import Portable
 from zuul_launcher.remoting.proxy import Proxy
+from zuul_launcher.remoting.remotefile import RemoteFile
 from zuul_launcher.remoting.settings import ChannelSettings
+from zuul_launcher.remoting.sink import LogSink
+
+if TYPE_CHECKING:
+    from zuul_launcher.remoting.process import connect_subprocess
+    from zuul_launcher.remoting.ssh import SshNode, connect_ssh
+
+_OF_THE_CONTROLLER = {"connect_subprocess": "process", "connect_ssh": "ssh", "SshNode": "ssh"}
+
+
+def __getattr__(name: str) -> Any:
+    """What needs more than the standard library is loaded when it is asked for. NotOnAgent: it is not for a node."""
+    if name not in _OF_THE_CONTROLLER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if __file__.startswith("<remote:"):
+        raise NotOnAgent(f"{name} is for the controller: no channels start at a node")
+    return getattr(import_module(f"{__name__}.{_OF_THE_CONTROLLER[name]}"), name)
+
 
 __all__ = [
     "CallContext",
@@ -46,12 +68,17 @@ __all__ = [
     "ChannelSettings",
     "Factory",
     "LocalChannel",
+    "LogSink",
     "Pipe",
     "Portable",
     "Proxy",
+    "RemoteFile",
     "RemoteFuture",
+    "SshNode",
     "callable_from_agent",
     "check_cancelled",
+    "connect_ssh",
+    "connect_subprocess",
     "current_call",
     "current_channel",
     "lazy",

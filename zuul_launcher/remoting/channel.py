@@ -13,6 +13,7 @@ import os
 import socket
 import struct
 import weakref
+from collections import deque
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
@@ -47,7 +48,7 @@ class Modules:
     def answered(self, message: Frame) -> None:
         """On the reader thread."""
 
-    def allow(self, channel: Channel, package: str, data: Sequence[str]) -> None:
+    def allow(self, channel: Channel, package: str) -> None:
         """Serve this package."""
 
     def dump(self) -> list[str]:
@@ -78,6 +79,7 @@ class Channel:
         self._outgoing = Outgoing(self, first)
         self._incoming = Incoming(self)
         self.written = 0  # how often data were written to pipes of this side
+        self.abandoned: deque[PipeWriter] = deque()  # filled while garbage is collected
         self.ending = Ending(self, transport)
         sizes = (settings.max_frame, min(settings.max_frame, info.max_frame))
         self.wire = Wire(transport, name, settings, sizes, self._received, self.ending.lost)
@@ -138,9 +140,9 @@ class Channel:
         """
         return proxy.export(self, instance, methods)
 
-    def allow(self, package: str, data: Sequence[str] = ()) -> None:
-        """Serve the sources of this module or package, and data files that match these patterns, to the agent."""
-        self._modules.allow(self, package, data)
+    def allow(self, package: str) -> None:
+        """Serve the sources of this module or package, with all below it, to the agent."""
+        self._modules.allow(self, package)
 
     def ship_by_value(self, module: ModuleType) -> None:
         """Send what this module defines with its bytecode; the node must have the same Python minor version."""
@@ -212,7 +214,7 @@ class Channel:
     def send(self, kind: int, request: int, body: bytes = b"") -> None:
         """A message from a user thread. ChannelClosed: too late."""
         self.ending.check()
-        if self.imports.dropped:
+        if self.imports.dropped or self.abandoned:
             self.flush_dropped()
         self.wire.send(kind, request, body)
 
@@ -226,7 +228,9 @@ class Channel:
         self._notices.submit(lambda: _logged(task))
 
     def flush_dropped(self) -> None:
-        """Tell the far side of proxies that are gone."""
+        """Tell the far side of proxies and sinks that are gone."""
+        while self.abandoned:
+            self.abandoned.popleft().close()
         if self.imports.dropped and self.ending.cause is None:
             dropped = self.imports.take_dropped()
             body = b"".join(_DROPPED.pack(number, count) for number, count in dropped)

@@ -28,6 +28,8 @@ class Ending:
         self._transport = transport
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._begun = threading.Event()
+        self._told = threading.Event()
         self._answered = threading.Event()  # the far side has said CLOSE, or is gone
         self._done = threading.Event()
         self._callbacks: list[Callable[[ChannelClosed], object]] = []
@@ -76,6 +78,7 @@ class Ending:
                 target=self._run, args=(orderly,), name=f"end of {self._channel.name}", daemon=True
             )
         self._thread.start()
+        self._begun.set()
 
     def _run(self, orderly: bool) -> None:
         channel, patience = self._channel, self._channel.settings.close_timeout
@@ -92,8 +95,10 @@ class Ending:
         error = self._error()
         for callback in callbacks:
             self._tell(callback, error)
+        self._told.set()
         self._transport.close(patience if orderly else 0.0)
-        channel.wire.join(patience)
+        if channel.wire.join(patience):
+            channel.wire.release()
         with self._lock:
             self._done.set()
             late, self._callbacks = self._callbacks, []
@@ -112,6 +117,14 @@ class Ending:
                 self._callbacks.append(callback)
                 return
         self._tell(callback, self._error())
+
+    def wait_begun(self, seconds: float | None) -> bool:
+        """Until there is a cause."""
+        return self._begun.wait(seconds)
+
+    def wait_told(self, seconds: float | None) -> bool:
+        """Until the callbacks have run."""
+        return self._told.wait(seconds)
 
     def wait(self, seconds: float | None) -> bool:
         """Until all is done."""

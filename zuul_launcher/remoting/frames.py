@@ -35,11 +35,6 @@ class Frame(NamedTuple):
     body: bytes
 
 
-def frame(kind: int, request: int, body: bytes = b"") -> bytes:
-    """A message that fits into one frame."""
-    return HEADER.pack(len(body), request, kind, 0) + body
-
-
 def split(kind: int, request: int, body: bytes | memoryview, limit: int) -> Iterator[tuple[bytes, bytes | memoryview]]:
     """A message as frames, each as (header, part of the body)."""
     if len(body) <= limit:

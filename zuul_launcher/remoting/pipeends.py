@@ -124,13 +124,18 @@ class PipeReader(End):
                 return b""
             data = self._take(size)
             self._size -= len(data)
-            self._consumed += len(data)
-            acknowledged = 0
-            if self.channel is not None and 2 * self._consumed >= self.channel.settings.window and not self.ended:
-                acknowledged, self._consumed = self._consumed, 0
-        if acknowledged and self.channel is not None:
-            self.channel.wire.send(frames.PIPE_ACK, 0, ACK.pack(self.number, acknowledged))
+        self.acknowledge(len(data))
         return data
+
+    def acknowledge(self, count: int) -> None:
+        """So many bytes have been consumed: from half a window on, the writer is told."""
+        channel = self.channel
+        with self.condition:
+            self._consumed += count
+            if channel is None or self.ended or 2 * self._consumed < channel.settings.window:
+                return
+            count, self._consumed = self._consumed, 0
+        channel.wire.send(frames.PIPE_ACK, 0, ACK.pack(self.number, count))
 
     def _take(self, size: int) -> bytes:
         """Whole parts as they came, where they fit: a part is not cut without need."""

@@ -27,6 +27,9 @@ class Transport(Protocol):
     def outcome(self, seconds: float) -> str:
         """Such as 'killed by SIGKILL' and the last lines of stderr, known within so many seconds; '' if nothing is."""
 
+    def release(self) -> None:
+        """Give back what it holds. No thread reads or writes any more."""
+
 
 class PipeTransport:
     """Two file descriptors; the agent's end. A waiting read is woken by the far side only."""
@@ -46,6 +49,9 @@ class PipeTransport:
 
     def outcome(self, seconds: float) -> str:
         return ""
+
+    def release(self) -> None:
+        """The process is about to end."""
 
 
 def write_all(descriptor: int, parts: Sequence[bytes | memoryview]) -> None:
@@ -78,3 +84,6 @@ class SocketTransport:
 
     def outcome(self, seconds: float) -> str:
         return ""
+
+    def release(self) -> None:
+        self._connection.close()

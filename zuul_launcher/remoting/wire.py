@@ -117,8 +117,9 @@ class Wire:
             self._fail(EOFError(f"it does not take data any more ({error})"))
 
     def post(self, kind: int, request: int, body: bytes = b"") -> None:
-        """Say something short and urgent from any thread, also the reader: it does not block."""
-        self._urgent.append(frames.frame(kind, request, body))
+        """Say something urgent from any thread, also the reader: it does not block."""
+        for header, part in frames.split(kind, request, body, self.max_frame):
+            self._urgent.append(header + part)
         self._wake.set()
 
     def _write(self) -> None:
@@ -169,6 +170,11 @@ class Wire:
         """Write no more, and let writer and watch go. The reader goes when the transport is closed."""
         self._ended.set()
         self._wake.set()
+
+    def release(self) -> None:
+        """After the threads have ended: give back what the transport holds."""
+        with self._lock:
+            self._transport.release()
 
     def join(self, seconds: float) -> bool:
         """Wait for the threads; false: they are still there after so many seconds."""

@@ -1,0 +1,135 @@
+"""Agents on other machines, over SSH. Controller only: it needs paramiko.
+
+One connection, one SSH channel without a terminal; what else is multiplexed is in our own frames. The host key must be
+known or pinned; keys or an SSH agent, no passwords. stderr has a thread of its own: the library stops the whole
+channel when one of the two streams is full and nobody reads it.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import shlex
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import paramiko
+
+from zuul_launcher.remoting.bootstrap import open_channel, payload
+from zuul_launcher.remoting.channel import Channel
+from zuul_launcher.remoting.errors import HandshakeFailed
+from zuul_launcher.remoting.process import LastLines
+from zuul_launcher.remoting.settings import ChannelSettings
+
+KEEP_ALIVE = 30
+_WINDOW = 8 << 20
+_BARE = ("-I", "-S", "-u", "-c")
+
+
+@dataclass(frozen=True)
+class SshNode:
+    """Where and how to connect."""
+
+    host: str
+    user: str
+    port: int = 22
+    key: Path | None = None  # a private key; None: what the SSH agent has
+    known_hosts: Path | None = None  # None: that of the user who runs this process
+    host_key: str = ""  # "ssh-ed25519 AAAA...": pinned instead of known_hosts
+    python: Sequence[str] = ("python3",)
+    connect_timeout: float = 30.0
+
+
+def connect_ssh(node: SshNode, *, name: str = "", settings: ChannelSettings | None = None) -> Channel:
+    """Start an agent there and open a channel to it.
+
+    HandshakeFailed: not reached, host key unknown or another one, login refused, or no agent answered; it says which.
+    """
+    settings = settings or ChannelSettings()
+    name = name or f"{node.user}@{node.host}"
+    stub, data = payload(name, settings)
+    client = paramiko.SSHClient()
+    try:
+        _trust(client, node)
+        _connect(client, node)
+        connection = client.get_transport()
+        assert connection is not None
+        connection.set_keepalive(KEEP_ALIVE)
+        session = connection.open_session(window_size=_WINDOW, timeout=node.connect_timeout)
+        session.exec_command(shlex.join([*node.python, *_BARE, stub]))
+    except (paramiko.SSHException, OSError, EOFError) as error:
+        client.close()
+        raise HandshakeFailed(f"{name}: no SSH connection to port {node.port} of {node.host}: {error}") from error
+    return open_channel(SshTransport(client, session, name), name, settings, data)
+
+
+def _trust(client: paramiko.SSHClient, node: SshNode) -> None:
+    client.set_missing_host_key_policy(paramiko.RejectPolicy())
+    if node.host_key:
+        kind, _, rest = node.host_key.partition(" ")
+        key = paramiko.PKey.from_type_string(kind, base64.b64decode(rest.split()[0]))
+        client.get_host_keys().add(f"[{node.host}]:{node.port}" if node.port != 22 else node.host, kind, key)
+    elif node.known_hosts is not None:
+        client.load_host_keys(str(node.known_hosts))
+    else:
+        client.load_system_host_keys()
+
+
+def _connect(client: paramiko.SSHClient, node: SshNode) -> None:
+    client.connect(
+        node.host,
+        node.port,
+        node.user,
+        key_filename=None if node.key is None else str(node.key),
+        allow_agent=node.key is None,
+        look_for_keys=False,
+        timeout=node.connect_timeout,
+        banner_timeout=node.connect_timeout,
+        auth_timeout=node.connect_timeout,
+    )
+
+
+class SshTransport:
+    """The streams of one command on the other machine."""
+
+    def __init__(self, client: paramiko.SSHClient, session: paramiko.Channel, name: str) -> None:
+        self._client = client
+        self._session = session
+        self._lines = LastLines(name)
+        self._drain = threading.Thread(target=self._read_errors, name=f"stderr of {name}", daemon=True)
+        self._drain.start()
+
+    def read_into(self, space: memoryview) -> int:
+        data = self._session.recv(len(space))
+        space[: len(data)] = data
+        return len(data)
+
+    def write(self, parts: Sequence[bytes | memoryview]) -> None:
+        for part in parts if len(parts) < 3 else (b"".join(parts),):
+            self._session.sendall(part)  # type: ignore[arg-type] # it takes any buffer
+
+    def _read_errors(self) -> None:
+        with contextlib.suppress(OSError, EOFError):
+            while data := self._session.recv_stderr(1 << 15):
+                self._lines.add(data)
+        self._lines.end()
+
+    def outcome(self, seconds: float) -> str:
+        ended = self._session.status_event.wait(seconds)
+        status = self._session.exit_status
+        how = f"exit status {status}" if ended and status >= 0 else ""
+        if how:
+            self._drain.join(seconds)
+        words = f"its last words: {self._lines}" if str(self._lines) else ""
+        return "; ".join(part for part in (how, words) if part)
+
+    def close(self, patience: float) -> None:
+        self._session.status_event.wait(patience)
+        self._session.close()
+        self._client.close()
+        self._drain.join(patience or 1.0)
+
+    def release(self) -> None:
+        """The library gives back what it holds itself."""
