@@ -1,9 +1,10 @@
 """`zuul-launcher serve`: everything that a small site needs in one command, each part as a process of its own.
 
 A part that dies is started again, with growing delays. A part that is there already (a supervisor that was killed
-leaves its parts working) is found, and only looked after.
+leaves its parts working) is found by STATE_DIR/serve/NAME.pid, and looked after like one's own.
 """
 
+import fcntl
 import logging
 import signal
 import socket
@@ -12,11 +13,14 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import IO
 
 import click
 
+from zuul_launcher.cli.found import FoundProcess, find, remember
 from zuul_launcher.cli.signals import on_signals
 from zuul_launcher.cli.words import settings_of
+from zuul_launcher.errors import ConfigurationError
 from zuul_launcher.settings import Settings, require_for
 
 DELAYS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)  # seconds before a part that died is started again
@@ -27,15 +31,23 @@ log = logging.getLogger("zuul_launcher.serve")
 
 
 class Part:
-    """One process, started again and again."""
+    """One process, found, or started again and again."""
 
-    def __init__(self, name: str, command: list[str]) -> None:
+    def __init__(self, name: str, command: list[str], folder: Path) -> None:
+        """`folder` is where its number is kept."""
         self.name = name
         self._command = command
-        self._process: subprocess.Popen[bytes] | None = None
+        self._path = folder / f"{name}.pid"
+        self._process: subprocess.Popen[bytes] | FoundProcess | None = find(self._path, command)
+        if self._process is not None:
+            log.info("%s is there already, as process %d", name, self._process.pid)
         self._started_at = 0.0
         self._due_at = 0.0
         self._deaths = 0
+
+    @property
+    def is_there(self) -> bool:
+        return self._process is not None
 
     def look_after(self, now: float) -> None:
         if self._process is not None and self._process.poll() is not None:
@@ -48,6 +60,7 @@ class Part:
             self._due_at = now + delay
         if self._process is None and now >= self._due_at:
             self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, start_new_session=True)
+            remember(self._path, self._process.pid)
             self._started_at = now
             log.info("%s is process %d", self.name, self._process.pid)
 
@@ -66,22 +79,24 @@ class Part:
             self._process.wait()
 
 
-def parts_of(settings: Settings) -> list[Part]:
+def parts_of(settings: Settings, folder: Path) -> list[Part]:
     """What has to run here, in the order of starting."""
     program = [sys.executable, "-m", "zuul_launcher.cli.main"]
     configured = [*program, "--config", str(settings.file)]
     parts = []
-    if settings.gearman_server.start and not is_listening(*settings.gearman.address):
+    if settings.gearman_server.start:
         server = settings.gearman_server
         listen = ["--listen", server.listen_address] if server.listen_address else []
-        parts.append(Part("gearman", [*program, "gearman", "--port", str(int(server.port)), *listen]))
-    parts.append(Part("scheduler", [*configured, "scheduler", "--without-gearman"]))
-    parts.append(Part("merger", [*configured, "merger"]))
+        gearman = Part("gearman", [*program, "gearman", "--port", str(int(server.port)), *listen], folder)
+        if gearman.is_there or not is_listening(*settings.gearman.address):
+            parts.append(gearman)
+    parts.append(Part("scheduler", [*configured, "scheduler", "--without-gearman"], folder))
+    parts.append(Part("merger", [*configured, "merger"], folder))
     return parts
 
 
 def is_listening(server: str, port: int) -> bool:
-    """Does a process of an earlier supervisor still serve there?"""
+    """Does somebody else serve there?"""
     try:
         socket.create_connection((server, port), timeout=2).close()
     except OSError:
@@ -95,11 +110,28 @@ def serve(context: click.Context) -> None:
     """Run Gearman server (if [gearman_server] start=true), scheduler with page, and merger, until TERM or INT."""
     settings = settings_of(context)
     require_for(settings, "scheduler")
-    for folder in (settings.zuul.state_dir, settings.merger.git_dir):
-        Path(folder).mkdir(parents=True, exist_ok=True)
+    folder = Path(settings.zuul.state_dir) / "serve"
+    for needed in (folder, Path(settings.merger.git_dir)):
+        needed.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "ab") as lock:  # noqa: PTH123
+        if not is_alone(lock):
+            raise ConfigurationError(f"another `serve` looks after {settings.zuul.state_dir}: stop it first")
+        look_after_all(parts_of(settings, folder))
+
+
+def is_alone(lock: IO[bytes]) -> bool:
+    """Lock the file as long as it is open; False: another process has it."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def look_after_all(parts: list[Part]) -> None:
+    """Until a signal says to stop; then end all."""
     stopping = threading.Event()
     on_signals({signal.SIGTERM: stopping.set, signal.SIGINT: stopping.set})
-    parts = parts_of(settings)
     while not stopping.is_set():
         for part in parts:
             part.look_after(time.monotonic())
