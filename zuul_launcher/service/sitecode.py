@@ -92,7 +92,10 @@ class SiteCode:
             selector.register(child.stdout, selectors.EVENT_READ)
             if not selector.select(deadline):
                 raise ValueError(f"did not return within {deadline:g} s")
-        answer = json.loads(child.stdout.readline() or b'{"error": "the process that runs it ended"}')
+        line = child.stdout.readline()
+        if not line:
+            raise ValueError("the process that runs it ended")
+        answer = json.loads(line)
         if not isinstance(answer, dict):
             raise ValueError("no answer")
         return answer
