@@ -212,13 +212,14 @@ def seen(build: SimBuild) -> tuple[str, ...]:
 
 
 class Witness:
-    """Watches the events of a Gerrit by itself: the order in which changes merged."""
+    """Watches the events of a Gerrit by itself: the order in which changes of the gate's projects merged."""
 
-    def __init__(self, gerrit: GerritSite, folder: Path) -> None:
+    def __init__(self, gate: Gate) -> None:
+        self._projects = set(gate.names.values())
         self.merged: list[str] = []  # numbers
         self._connected = threading.Event()
         self._watch = Watch(
-            connection(gerrit, folder), self._hear, lambda state: self._connected.set(), clock=time.monotonic
+            connection(gate.gerrit, gate.folder), self._hear, lambda state: self._connected.set(), clock=time.monotonic
         )
         self._thread = threading.Thread(target=self._watch.run)
 
@@ -227,7 +228,7 @@ class Witness:
             trigger = parse.trigger(line, "gerrit")
         except ParseError:
             return
-        if trigger.type == "change-merged":
+        if trigger.type == "change-merged" and trigger.project in self._projects:
             self.merged.append(str(trigger.number))
 
     def __enter__(self) -> "Witness":

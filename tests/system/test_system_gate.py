@@ -86,7 +86,7 @@ def test_eight_changes_of_which_the_fourth_fails(gate: Gate, variation: Setup, t
         files = {f"file{number}": "x\n", **({"broken": "yes\n"} if number == 4 else {})}
         changes.append(gate.push("alpha" if number % 2 else "beta", files))
     fourth = changes[3]
-    with Witness(gate.gerrit, tmp_path) as witness:
+    with Witness(gate) as witness:
         for change in changes:
             gate.approve(change)
         first = expected_builds(changes)
@@ -153,7 +153,7 @@ def test_an_unknown_host_key_is_refused_until_its_line_is_added(gerrit: GerritSi
 
 
 def test_queued_changes_are_promoted_and_dequeued(gerrit: GerritSite, tmp_path: Path) -> None:
-    with running_gate(tmp_path, gerrit) as gate, Witness(gerrit, tmp_path) as witness:
+    with running_gate(tmp_path, gerrit) as gate, Witness(gate) as witness:
         a, b, c = (gate.propose(project, f"file{number}") for number, project in enumerate(("alpha", "beta", "alpha")))
         gate.wait_for_builds(("unit", a.number), ("unit", a.number, b.number), ("unit", a.number, b.number, c.number))
         assert gate.admin("promote", "--pipeline", "gate", "--changes", c.id) == (0, "", "")

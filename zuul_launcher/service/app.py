@@ -238,7 +238,8 @@ class Scheduler:
             layout, layout_hash = self._read_layout()
         except ConfigurationError as error:
             lines = [str(one) for one in error.problems] if isinstance(error, LayoutErrors) else [str(error)]
-            log.error("the new layout is refused, the old one stays:\n%s", "\n".join(lines))
+            for line in lines:
+                log.error("the new layout is refused, the old one stays: %s", line)
             self._inbox.put(Envelope(LayoutRefused(at=now, errors=tuple(lines))))
             return
         prepare(self._storage, layout, layout_hash, now)
