@@ -1,5 +1,7 @@
 """Builds of an item: what may be launched now, what a worker's reply means, and taking everything back."""
 
+from collections.abc import Iterator
+
 from zuul_launcher.gate.turn import Turn
 from zuul_launcher.model.actions import Cancel, Describe, Launch
 from zuul_launcher.model.events import BuildFinished, BuildLost, BuildProgress, BuildQueued, WorkerData
@@ -12,22 +14,25 @@ NOOP = "noop"  # the job that is never sent anywhere and succeeds at once
 
 def launch(turn: Turn, item: Item) -> bool:
     """Launch every job whose parents have succeeded. True if any was."""
-    if _is_held(turn, item):
+    due = dict.fromkeys(_due(item, tree_of(turn.layout, turn.state, item)))
+    if not due or _is_held(turn, item):
         return False
     before = len(item.build_set.builds)
-    _launch_nodes(turn, item, tree_of(turn.layout, turn.state, item))
+    for name in due:
+        _launch_job(turn, item, name)
     return len(item.build_set.builds) != before
 
 
-def _launch_nodes(turn: Turn, item: Item, nodes: tuple[JobNode, ...]) -> None:
+def _due(item: Item, nodes: tuple[JobNode, ...]) -> Iterator[str]:
+    """The jobs whose parents have succeeded, and that have no build yet."""
     for node in nodes:
         if node.job not in item.jobs:
             continue  # the job does not apply, and neither does anything below it
-        if node.job not in item.build_set.builds:
-            _launch_job(turn, item, node.job)
         build = item.build_set.builds.get(node.job)
-        if build is not None and build.result == SUCCESS:
-            _launch_nodes(turn, item, node.children)
+        if build is None:
+            yield node.job
+        elif build.result == SUCCESS:
+            yield from _due(item, node.children)
 
 
 def _launch_job(turn: Turn, item: Item, name: str) -> None:

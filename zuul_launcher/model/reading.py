@@ -60,6 +60,8 @@ def results(layout: Layout, state: State, item: Item) -> dict[str, str | None]:
     outcome: dict[str, str | None] = {job: builds[job].result if job in builds else None for job in item.jobs}
     if item.build_set.merge == "failed" or item.needs_failed:
         return {job: result or SKIPPED for job, result in outcome.items()}
+    if all(result in (None, SUCCESS) for result in outcome.values()):
+        return outcome  # nothing is skipped where nothing failed
     open_places: set[str] = set()
     for job, above in places(tree_of(layout, state, item)):
         if job in outcome and all(parent in outcome and outcome[parent] in (None, SUCCESS) for parent in above):
