@@ -104,6 +104,22 @@ def test_a_late_or_repeated_result_changes_nothing(play: Player) -> None:
     assert play.landed() == ["2"]
 
 
+def test_a_build_that_has_ended_does_not_end_otherwise(play: Player) -> None:
+    change = approved(play, "P")
+    play.release("P-m")
+    play.release("P-t1")
+    item, build = play.item_of(change), build_of(play, change, "P-t1")
+
+    play.send(BuildFinished(at=play.tick(), item=item.id, attempt=1, build=build.uuid, result="FAILURE"))
+    lost = BuildLost(at=play.tick(), item=item.id, attempt=1, build=build.uuid, reason="gone")
+    play.send(lost)
+
+    assert build_of(play, change, "P-t1").result == "SUCCESS"
+    assert play.running() == ["P-t2 1,1"]
+    play.drain()
+    assert play.landed() == ["1"]
+
+
 def test_what_a_worker_says_is_kept_and_where_a_build_runs_stays(play: Player) -> None:
     change = approved(play)
     item, uuid = play.item_of(change), build_of(play, change).uuid

@@ -143,6 +143,17 @@ def test_a_change_waits_outside_until_what_it_needs_is_approved(play: Player) ->
     assert play.landed() == ["1", "2"]
 
 
+def test_a_change_on_an_outdated_patch_set_waits_outside(play: Player) -> None:
+    needed = play.upload("Q", approved=True)
+    change = play.upload("Q", depends=(needed.id,))
+    play.world.update(needed.number, patchset=2)
+
+    play.approve(change)
+
+    assert play.queued() == []
+    assert play.ignored() == ["it needs 1,1, which is not the current patch set"]
+
+
 def test_all_needed_changes_come_in_ahead_in_their_order(play: Player) -> None:
     """As with two footers, or with one Change-Id on two branches."""
     change = play.upload("P1")

@@ -240,6 +240,19 @@ def test_what_was_tested_across_a_split_begins_again(play: Player) -> None:
     play.check_the_end()
 
 
+def test_an_item_that_leaves_at_a_split_may_have_had_followers_in_the_other_half(play: Player) -> None:
+    first, needed = approved(play, "P2", "P1")
+    needing = play.upload("P2", depends=(needed.number,))
+    play.approve(needing, play.upload("P1"))
+    queues(play, P1="P1", P2="P2")
+    play.settle()
+    assert play.queued() == [["1,1"], ["2,1", "4,1"]]
+    play.drain()
+    assert sorted(play.landed()) == [first.number, needed.number, "4"]
+    assert play.told_of(needing) == ["start", "dependency-failure"]
+    play.check_the_end()
+
+
 def test_a_change_that_lands_after_its_project_was_removed_takes_its_followers_back(play: Player) -> None:
     """Whether it lands is not known: what was tested on top of it may not rely on it."""
     play.load(gate_layouts.with_pipeline(play.layout, "gate", shared_queues={"P": "one", "Q": "one"}))
