@@ -94,10 +94,12 @@ class Outlet:
             now = self._clock()
             if row.not_before > now:
                 return row.not_before - now
-            self._try(row, now)
+            if pause := self._try(row, now):
+                return pause
         return IDLE
 
-    def _try(self, row: outbox.Row, now: float) -> None:
+    def _try(self, row: outbox.Row, now: float) -> float:
+        """0, or the seconds until the next try."""
         outbox.trying(self._engine, self._token, row.id, now)
         delivery = Delivery(
             row=row.id,
@@ -108,20 +110,21 @@ class Outlet:
         try:
             outcome = self.perform(delivery)
         except RemoteUnavailable as error:
-            self._postpone(row, error)
-            return
+            return self._postpone(row, error)
         self._say_recovered()
         if outcome is Delivered.ANSWER_FOLLOWS:
             self._answer_follows.add(row.id)
         else:
             outbox.finish(self._engine, self._token, row.id)
+        return 0.0
 
-    def _postpone(self, row: outbox.Row, error: RemoteUnavailable) -> None:
+    def _postpone(self, row: outbox.Row, error: RemoteUnavailable) -> float:
         delay = DELAYS[min(row.deliveries, len(DELAYS) - 1)]
         outbox.postpone(self._engine, self._token, row.id, self._clock() + delay, str(error))
         if not self._troubled:
             log.warning("%s: %s waits: %s", self.target, row.kind, error)
         self._troubled = True
+        return delay
 
     def _say_recovered(self) -> None:
         if self._troubled:
