@@ -121,6 +121,15 @@ def test_a_tag_is_an_updated_ref_too(world: World) -> None:
     assert world.head("one") == tagged
 
 
+def test_a_ref_that_is_neither_branch_nor_tag_is_fetched_for_its_revision(world: World) -> None:
+    one = world.project("one")
+    newrev = git(one.path, "commit-tree", "-m", "config", "master^{tree}")
+    git(one.path, "update-ref", "refs/meta/config", newrev)
+    variables = {"ZUUL_PROJECT": "one", "ZUUL_URL": world.base, "ZUUL_REF": "refs/meta/config"}
+    world.clone(world.base, "one", variables={**variables, "ZUUL_NEWREV": newrev})
+    assert world.head("one") == newrev
+
+
 @pytest.mark.parametrize("newrev", ["0" * 40, "1" * 40])
 def test_a_revision_that_cannot_be_had_is_final(world: World, newrev: str) -> None:
     world.project("one")

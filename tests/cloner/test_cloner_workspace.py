@@ -227,14 +227,14 @@ def test_hooks_and_templates_of_the_machine_are_not_run_but_its_settings_hold(wo
         "GIT_CONFIG_GLOBAL": str(world.root / "gitconfig"),
         "GIT_TEMPLATE_DIR": str(template.parent),
         "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": "url.real.insteadOf",
-        "GIT_CONFIG_VALUE_0": "alias",
+        "GIT_CONFIG_KEY_0": f"url.{world.base}/.insteadOf",
+        "GIT_CONFIG_VALUE_0": "https://other.example.org/",
         "GIT_DIR": str(world.root / "elsewhere"),
         "GIT_WORK_TREE": str(world.root),
         "GIT_INDEX_FILE": str(world.root / "index"),
     }
-    for _ in range(2):
-        world.clone("https://review.example.org", "real", variables=variables)
+    for url in ("https://review.example.org", "https://other.example.org"):
+        world.clone(url, "real", variables=variables)
     assert not trap.exists()
     assert not (world.workspace / "real/.git/hooks").exists()
     assert world.subjects("real") == ["initial commit"]

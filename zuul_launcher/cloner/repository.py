@@ -12,8 +12,6 @@ log = logging.getLogger(__name__)
 
 ORIGIN = "refs/remotes/origin/"
 LOCAL = "refs/heads/"
-# A branch called HEAD would be written to the branch that refs/remotes/origin/HEAD names.
-_BRANCHES = (f"+{LOCAL}*:{ORIGIN}*", f"^{LOCAL}HEAD")
 _ANY = range(256)
 _SERVE = "git -c safe.directory='*' upload-pack"  # git gives it to a shell
 _NOT_THERE = re.compile(
@@ -64,11 +62,11 @@ class Clone:
 
         :returns: the commit of each branch of origin, by its short name.
         """
-        answer = self._fetch("--prune", "--tags", "--force", "--end-of-options", url, *_BRANCHES)
+        answer = self._fetch("--prune", "--tags", "--force", "--end-of-options", url, f"+{LOCAL}*:{ORIGIN}*")
         if answer.status:
             raise _failure(f"cannot fetch from {url}", answer.stderr)
         branches = self._refs(ORIGIN)
-        branches.pop("HEAD", None)
+        branches.pop("HEAD", None)  # names the branch that is HEAD there
         return branches
 
     def fetch(self, url: str, ref: str) -> str | None:
