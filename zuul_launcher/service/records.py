@@ -75,8 +75,9 @@ def _buildset_rows(before: Known, after: Known, event: AnyEvent, actions: Sequen
         verdicts.setdefault((event.item, event.attempt), event.verdict)
         reported[event.item, event.attempt] = event.at
     made: list[AnyRow] = []
+    last = {item: found for (item, _), found in before.sets.items()}  # one that leaves was taken back just before
     for key, verdict in verdicts.items():
-        found = after.sets.get(key) or before.sets.get(key)
+        found = after.sets.get(key) or before.sets.get(key) or last.get(key[0])
         if found is not None:
             made.append(_buildset_row(*found, verdict, reported.get(key)))
     return made
