@@ -11,6 +11,7 @@ from support.waiting import free_port
 from zuul_launcher.errors import RemoteRefused, RemoteUnavailable
 from zuul_launcher.report.smtp import Mail, Mailer, message_id
 
+HEADERS = {"Subject", "From", "To", "Date", "Message-ID", "Auto-Submitted"}
 TEXT = "Build failed.\n\n- http://logs.example.net/1 : FAILURE in 0s\n\nFor more, see the wiki."
 MAIL = Mail(
     id=message_id("item", "1", "failure", "mail"),
@@ -77,19 +78,7 @@ def test_no_value_becomes_a_header_or_a_command(server: MailServer, value: str) 
         except RemoteRefused:
             continue  # no address any more
         taken = server.mails[-1]
-        assert sorted(taken.message.keys()) == sorted(
-            [
-                "Subject",
-                "From",
-                "To",
-                "Date",
-                "Message-ID",
-                "Auto-Submitted",
-                "Content-Type",
-                "Content-Transfer-Encoding",
-                "MIME-Version",
-            ]
-        )
+        assert {key for key in taken.message if not key.startswith(("Content-", "MIME-"))} == HEADERS
         assert "eve@example.net" not in taken.recipients
         assert taken.message.get_content() == TEXT + "\n"
     assert "MAIL FROM:<eve>" not in server.commands

@@ -12,14 +12,17 @@ from zuul_launcher.errors import ConfigurationError, RemoteUnavailable
 from zuul_launcher.layout.load import content_hash
 from zuul_launcher.layout.load import load as load_layout_file
 from zuul_launcher.layout.problems import LayoutErrors
+from zuul_launcher.metrics import Metrics
 from zuul_launcher.model.actions import Answer
 from zuul_launcher.model.events import LayoutLoaded, LayoutRefused, Triggered
 from zuul_launcher.model.layout import Layout
-from zuul_launcher.service import payload
+from zuul_launcher.service import gauges, payload
 from zuul_launcher.service.gearmanside import GearmanSide
 from zuul_launcher.service.gerrits import Gerrit
 from zuul_launcher.service.inbox import Envelope, Inbox
 from zuul_launcher.service.loop import Loop, Outward, parameters_of, recent_triggers
+from zuul_launcher.service.measure import sizes
+from zuul_launcher.service.notices import Notices
 from zuul_launcher.service.outlet import Outlet
 from zuul_launcher.service.publisher import Publisher
 from zuul_launcher.service.storage import LEASE_SECONDS, Storage, open_storage, prepare
@@ -41,15 +44,23 @@ class Tuning:
     lease: float = LEASE_SECONDS
     snapshot: float = 10.0  # at most one of those that are stored when idle
     prune: float = 6 * 3600.0
+    gauges: float = 10.0
 
 
 class Scheduler:
     """`run` in the main thread until `stop`; the other public methods from any thread or signal handler."""
 
     def __init__(
-        self, settings: Settings, *, clock: Callable[[], float] = time.time, tuning: Tuning = Tuning()
+        self,
+        settings: Settings,
+        *,
+        clock: Callable[[], float] = time.time,
+        tuning: Tuning = Tuning(),
+        statsd: tuple[str, int] | None = None,
     ) -> None:
+        """`statsd`: host and port of whom to send measurements to."""
         self.settings = settings
+        self._metrics = Metrics(statsd)
         self._clock = clock
         self._tuning = tuning
         self._stopping = threading.Event()
@@ -99,10 +110,11 @@ class Scheduler:
         self._storage = storage
         gerrits = {one.name: one for one in self.settings.connections.values() if isinstance(one, GerritConnection)}
         parameters = parameters_of(storage.engine)
-        world = payload.World(zuul=self.settings.zuul, urls=_git_urls(gerrits), parameters=parameters)
-        self._loop = Loop(
-            storage.engine, storage.token, world, Outward(rows=self._wake, answer=self._answer), self._stopping
+        world = payload.World(
+            zuul=self.settings.zuul, urls=_git_urls(gerrits), parameters=parameters, drivers=self.settings.drivers
         )
+        outward = Outward(rows=self._wake, answer=self._answer, measured=self._metrics.note)
+        self._loop = Loop(storage.engine, storage.token, world, outward, self._stopping)
         if self._loop.state.layout != layout_hash:
             self._loop.take(Envelope(LayoutLoaded(at=self._clock(), layout=layout_hash), layout=layout))
         self._publisher = Publisher(self._board, self.settings.zuul, parameters, VERSION, self._clock)
@@ -113,6 +125,7 @@ class Scheduler:
                 self._inbox,
                 others=gerrits,
                 concerns=lambda project: project in self._layout().projects,
+                measured=self._metrics.note,
                 clock=self._clock,
                 stopping=self._stopping,
             )
@@ -128,7 +141,12 @@ class Scheduler:
             clock=self._clock,
             stopping=self._stopping,
         )
-        outlets = [*self._gearman.outlets, *(gerrit.outlet for gerrit in self._gerrits)]
+        self._notices = Notices(self.settings.connections.values(), storage, self._clock, self._stopping)
+        outlets = [
+            *self._gearman.outlets,
+            *(gerrit.outlet for gerrit in self._gerrits),
+            *self._notices.outlets,
+        ]
         self._outlets = {outlet.target: outlet for outlet in outlets}
         self._begin()
         try:
@@ -143,6 +161,10 @@ class Scheduler:
         done = recent_triggers(self._storage.engine, self._storage.previous)
         for gerrit in self._gerrits:
             gerrit.start(self._crew, stored, done)
+        self._notices.start(self._crew)
+        self._metrics.note(sizes(self._loop.state))
+        self._crew.start("statsd", lambda: self._metrics.run(self._stopping))
+        self._crew.start("gauges", self._watch_gauges)
         self._crew.start("lease", self._renew_lease)
         self._crew.start("pruning", self._prune)
         self._parked = len(journal.all_parked(self._storage.engine))
@@ -173,16 +195,38 @@ class Scheduler:
                 self._loop.store_snapshot()
             except RemoteUnavailable as error:
                 log.warning("no snapshot: %s", error)
-        triggers, results = self._inbox.lengths()
-        lengths = triggers + self._held_back, results
+        lengths = self._lengths()
         message = leaving(lengths[0]) if self._leaving.is_set() else None
         return self._publisher.publish(self._loop.state, self._layout(), self._errors(), lengths, message)
+
+    def _lengths(self) -> tuple[int, int]:
+        """Triggers and results that wait."""
+        triggers, results = self._inbox.lengths()
+        return triggers + self._held_back, results
+
+    def _watch_gauges(self) -> None:
+        outlook = gauges.Outlook(lengths=self._lengths, connections=self._connections)
+        gauges.watch(
+            self._metrics,
+            self._storage.engine,
+            outlook,
+            clock=self._clock,
+            stopping=self._stopping,
+            seconds=self._tuning.gauges,
+        )
+
+    def _connections(self) -> dict[str, bool]:
+        """Name -> does it work? For the metrics."""
+        outlets = {outlet.target: not outlet.troubled for outlet in self._notices.outlets}
+        gerrits = {payload.gerrit_target(gerrit.name): gerrit.trouble is None for gerrit in self._gerrits}
+        return {"gearman": self._gearman.trouble is None, **gerrits, **outlets}
 
     def _end(self) -> None:
         self._stopping.set()
         for gerrit in self._gerrits:
             gerrit.stop()
         self._gearman.stop()
+        self._notices.stop()
         self._crew.join()
         if self._fatal is None:
             try:
@@ -274,7 +318,13 @@ class Scheduler:
     def _open_page(self) -> Page:
         webapp, merger = self.settings.webapp, self.settings.merger
         git_app = git_application(merger.git_dir) if merger.zuul_url is None else None
-        app = make_app(self._board, clock=self._clock, expiry=self.settings.zuul.status_expiry, git_app=git_app)
+        app = make_app(
+            self._board,
+            clock=self._clock,
+            expiry=self.settings.zuul.status_expiry,
+            git_app=git_app,
+            metrics=self._metrics.exposition,
+        )
         try:
             page = Page(app, webapp.listen_address, int(webapp.port))
         except OSError as error:

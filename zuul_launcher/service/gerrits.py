@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from zuul_launcher.db import journal
 from zuul_launcher.gerrit.query import Query
@@ -10,6 +10,7 @@ from zuul_launcher.gerrit.report import Reporter
 from zuul_launcher.gerrit.resolve import Resolver
 from zuul_launcher.gerrit.ssh import Commands
 from zuul_launcher.gerrit.watch import Watch
+from zuul_launcher.metrics import Measurement
 from zuul_launcher.model.events import Trigger
 from zuul_launcher.service.inbox import Inbox
 from zuul_launcher.service.intake import Intake, Line
@@ -34,6 +35,7 @@ class Gerrit:
         *,
         others: Mapping[str, GerritConnection],
         concerns: Callable[[str], bool],
+        measured: Callable[[Sequence[Measurement]], None],
         clock: Callable[[], float],
         stopping: threading.Event,
     ) -> None:
@@ -63,6 +65,7 @@ class Gerrit:
             resolver,
             strip_branch_ref=settings.strip_branch_ref,
             concerns=concerns,
+            measured=measured,
             clock=clock,
             stopping=stopping,
         )

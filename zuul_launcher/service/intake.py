@@ -7,7 +7,7 @@ import logging
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -22,6 +22,7 @@ from zuul_launcher.gerrit.closure import DependencyProblem
 from zuul_launcher.gerrit.query import Query
 from zuul_launcher.gerrit.record import ParseError
 from zuul_launcher.gerrit.resolve import Resolver
+from zuul_launcher.metrics import Measurement
 from zuul_launcher.model.events import Trigger
 from zuul_launcher.service.inbox import Envelope, Inbox
 
@@ -57,6 +58,7 @@ class Intake:
         *,
         strip_branch_ref: bool,
         concerns: Callable[[str], bool],
+        measured: Callable[[Sequence[Measurement]], None],
         clock: Callable[[], float],
         stopping: threading.Event,
     ) -> None:
@@ -69,6 +71,7 @@ class Intake:
         self._resolver = resolver
         self._strip_branch_ref = strip_branch_ref
         self._concerns = concerns
+        self._measured = measured
         self._clock = clock
         self._stopping = stopping
         self._work: queue.SimpleQueue[Work] = queue.SimpleQueue()
@@ -141,6 +144,7 @@ class Intake:
             self._discard(line)
             return
         self._seen.append(trigger)
+        self._measured([Measurement("zuul_events", (trigger.type,))])
         if not self._matters(trigger):
             self._discard(line)
             return

@@ -13,7 +13,7 @@ import msgspec
 from sqlalchemy import Engine
 
 from zuul_launcher.db import outbox
-from zuul_launcher.errors import RemoteUnavailable
+from zuul_launcher.errors import RemoteUnavailable, ZuulLauncherError
 from zuul_launcher.service.payload import PAYLOADS, LaunchPayload, Payload
 
 DELAYS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)  # seconds before the next try of a row; the last one repeats
@@ -25,6 +25,10 @@ log = logging.getLogger("zuul_launcher.outbox")
 class Delivered(Enum):
     DONE = "done"
     ANSWER_FOLLOWS = "answer follows"  # an event will finish the row
+
+
+class GivenUp(ZuulLauncherError):
+    """This row is tried no more: the text says why."""
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +60,11 @@ class Outlet:
         self._answer_follows: set[int] = set()
         self._settled: deque[int] = deque()
         self._troubled = False
+
+    @property
+    def troubled(self) -> bool:
+        """Does a row wait since the target is away?"""
+        return self._troubled
 
     def settle(self, row: int) -> None:
         """From any thread: this row needs nothing more; the next turn says so in the table."""
@@ -111,6 +120,10 @@ class Outlet:
             outcome = self.perform(delivery)
         except RemoteUnavailable as error:
             return self._postpone(row, error)
+        except GivenUp as error:
+            log.error("%s: %s of item %s is given up: %s", self.target, row.kind, row.key, error)
+            outbox.finish(self._engine, self._token, row.id, str(error))
+            return 0.0
         self._say_recovered()
         if outcome is Delivered.ANSWER_FOLLOWS:
             self._answer_follows.add(row.id)

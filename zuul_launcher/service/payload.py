@@ -3,7 +3,7 @@
 From then on an outbox row stands for itself: a delivery after a restart does the very same.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -16,7 +16,10 @@ from zuul_launcher.model.change import Change, Subject
 from zuul_launcher.model.layout import Layout, Pipeline, Precedence, Reporter
 from zuul_launcher.model.queue import Item, State
 from zuul_launcher.model.reading import subject_of
-from zuul_launcher.report.text import ParametersOf, report
+from zuul_launcher.report.record import record
+from zuul_launcher.report.smtp import Mail, message_id
+from zuul_launcher.report.sql import Record
+from zuul_launcher.report.text import ParametersOf, mail_subject, report
 from zuul_launcher.settings import Zuul
 
 MERGER = "merger"
@@ -59,6 +62,8 @@ class DescribePayload(Struct, frozen=True, kw_only=True):
 
 
 class ReportPayload(Struct, frozen=True, kw_only=True):
+    """To Gerrit. Its answer lets the item go on, so there is one for every report, also without reporters."""
+
     item: str
     attempt: int
     verdict: Verdict
@@ -68,13 +73,28 @@ class ReportPayload(Struct, frozen=True, kw_only=True):
     submit: bool
 
 
-Payload = MergePayload | LaunchPayload | CancelPayload | DescribePayload | ReportPayload
+class MailPayload(Struct, frozen=True, kw_only=True):
+    item: str
+    connection: str
+    mail: Mail  # sender or recipients may be missing: then those of the connection
+
+
+class RecordPayload(Struct, frozen=True, kw_only=True):
+    item: str
+    connection: str
+    at: float
+    record: Record
+
+
+Payload = MergePayload | LaunchPayload | CancelPayload | DescribePayload | ReportPayload | MailPayload | RecordPayload
 PAYLOADS: dict[str, type[Payload]] = {
     "Merge": MergePayload,
     "Launch": LaunchPayload,
     "Cancel": CancelPayload,
     "Describe": DescribePayload,
     "Report": ReportPayload,
+    "Mail": MailPayload,
+    "Record": RecordPayload,
 }
 
 
@@ -84,6 +104,7 @@ class World(Struct, frozen=True, kw_only=True):
     zuul: Zuul
     urls: Mapping[str, Callable[[str], str]]  # connection -> git URL of a project
     parameters: ParametersOf  # of builds that were launched
+    drivers: Mapping[str, str] = {}  # connection -> driver; Gerrit's for those that are not named
 
 
 def gerrit_target(connection: str) -> str:
@@ -91,32 +112,41 @@ def gerrit_target(connection: str) -> str:
     return f"gerrit:{connection}"
 
 
-def rows(actions: Sequence[AnyAction], state: State, layout: Layout, world: World) -> list[NewRow]:
-    """The outbox rows of a step's actions (`Answer`, `Close` and `Ignore` are dealt with on the spot)."""
+def mail_target(connection: str) -> str:
+    return f"mail:{connection}"
+
+
+def sql_target(connection: str) -> str:
+    return f"sql:{connection}"
+
+
+def rows(actions: Sequence[AnyAction], at: float, state: State, layout: Layout, world: World) -> list[NewRow]:
+    """The outbox rows of a step's actions (`Answer`, `Close` and `Ignore` are dealt with on the spot).
+
+    `at`: when the step was taken.
+    """
     made = []
     for action in actions:
-        found = _payload(action, state, layout, world)
-        if found is not None:
-            target, payload = found
-            kind = type(action).__name__
+        for target, payload in _payloads(action, at, state, layout, world):
+            kind = type(payload).__name__.removesuffix("Payload")
             made.append(NewRow(kind=kind, target=target, key=payload.item, payload=msgspec.json.encode(payload)))
     return made
 
 
-def _payload(action: AnyAction, state: State, layout: Layout, world: World) -> tuple[str, Payload] | None:
+def _payloads(
+    action: AnyAction, at: float, state: State, layout: Layout, world: World
+) -> Iterator[tuple[str, Payload]]:
     match action:
         case Merge() if _is_current(action, state):
-            return MERGER, _merge(action, state, layout, world)
+            yield MERGER, _merge(action, state, layout, world)
         case Launch() if _is_current(action, state):
-            return GEARMAN, _launch(action, state, layout)
+            yield GEARMAN, _launch(action, state, layout)
         case Cancel():
-            return GEARMAN, CancelPayload(item=action.item, attempt=action.attempt, build=action.build)
+            yield GEARMAN, CancelPayload(item=action.item, attempt=action.attempt, build=action.build)
         case Describe() if action.item in state.items:
-            return GEARMAN, _describe(action, state)
+            yield GEARMAN, _describe(action, state)
         case Report() if action.item in state.items:
-            return _report(action, state, layout, world)
-        case _:
-            return None
+            yield from _reports(action, at, state, layout, world)
 
 
 def _is_current(action: Merge | Launch, state: State) -> bool:
@@ -190,20 +220,60 @@ def _describe(action: Describe, state: State) -> DescribePayload:
     )
 
 
-def _report(action: Report, state: State, layout: Layout, world: World) -> tuple[str, ReportPayload]:
+def _reports(
+    action: Report, at: float, state: State, layout: Layout, world: World
+) -> Iterator[tuple[str, ReportPayload | MailPayload | RecordPayload]]:
+    """One for Gerrit, and one for each other reporter: what is away there must not keep changes from landing."""
     item = state.items[action.item]
     pipeline = layout.pipelines[item.pipeline]
     message = report(layout, state, item, action.verdict, settings=world.zuul, parameters=world.parameters)
-    payload = ReportPayload(
-        item=item.id,
-        attempt=action.attempt,
-        verdict=action.verdict,
-        subject=subject_of(state, item),
-        message=message,
-        reporters=_reporters(pipeline, action),
-        submit=action.submit,
+    to_gerrit: list[Reporter] = []
+    for reporter in _reporters(pipeline, action):
+        match world.drivers.get(reporter.connection, "gerrit"):
+            case "smtp":
+                yield mail_target(reporter.connection), _mail(reporter, action, at, state, message)
+            case "sql":
+                yield sql_target(reporter.connection), _record(reporter, action, at, state, layout, world)
+            case _:
+                to_gerrit.append(reporter)
+    yield (
+        gerrit_target(pipeline.source),
+        ReportPayload(
+            item=item.id,
+            attempt=action.attempt,
+            verdict=action.verdict,
+            subject=subject_of(state, item),
+            message=message,
+            reporters=tuple(to_gerrit),
+            submit=action.submit,
+        ),
     )
-    return gerrit_target(pipeline.source), payload
+
+
+def _mail(reporter: Reporter, action: Report, at: float, state: State, message: str) -> MailPayload:
+    texts = {key: str(value) for key, value in reporter.options.items() if value is not None}
+    mail = Mail(
+        id=message_id(action.item, str(action.attempt), action.verdict, reporter.connection),
+        sender=texts.get("from", ""),
+        recipients=texts.get("to", ""),
+        subject=mail_subject(texts.get("subject"), subject_of(state, state.items[action.item])),
+        text=message,
+        at=at,
+    )
+    return MailPayload(item=action.item, connection=reporter.connection, mail=mail)
+
+
+def _record(reporter: Reporter, action: Report, at: float, state: State, layout: Layout, world: World) -> RecordPayload:
+    made = record(
+        layout,
+        state,
+        state.items[action.item],
+        action.verdict,
+        int(reporter.options.get("score") or 0),
+        settings=world.zuul,
+        parameters=world.parameters,
+    )
+    return RecordPayload(item=action.item, connection=reporter.connection, at=at, record=made)
 
 
 def _reporters(pipeline: Pipeline, action: Report) -> tuple[Reporter, ...]:

@@ -1,4 +1,7 @@
-"""The desk for reports: a verdict goes to each reporter of its action, in order, and their answer to the loop."""
+"""The desk for reports to Gerrit: a verdict goes to each reporter there, in order, and their answer to the loop.
+
+Mails and rows have desks of their own (`notices`).
+"""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -50,7 +53,7 @@ class ReportDesk:
         subject = payload.subject
         gerrit = self._gerrits.get(reporter.connection)
         if gerrit is None:
-            return ReviewOutcome(errors=("this kind of connection takes no reports yet",))
+            return ReviewOutcome(errors=("there is no Gerrit connection of this name",))
         if not isinstance(subject, Change):
             return ReviewOutcome()  # there is nothing in Gerrit to comment on
         labels = [vote.label for vote in subject.approvals]

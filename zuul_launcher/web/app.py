@@ -1,4 +1,5 @@
-"""What is served: v2's status documents (behaviour.md §7.1), the page that shows them, the merger's repositories.
+"""What is served: v2's status documents (behaviour.md §7.1), the page that shows them, the merger's repositories, and
+measurements for Prometheus.
 
 Nothing here reads a file at request time: the page and its few parts are read once, at the start, and known by name.
 """
@@ -20,6 +21,7 @@ from zuul_launcher.web.conditional import http_date, takes_gzip, unchanged
 
 MEDIA_TYPES = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
 STATIC = ("page.js", "draw.js", "words.js", "page.css", "icon.svg")
+EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"  # the text format of Prometheus
 POLL_SECONDS = 2
 CHANGE_ID = re.compile(r"\d{1,20},\d{1,20}", re.ASCII)
 SECURITY = {
@@ -109,15 +111,26 @@ def make_app(
     expiry: int = 1,
     title: str = "zuul-launcher",
     git_app: ASGIApp | None = None,
+    metrics: Callable[[], bytes] | None = None,
 ) -> ASGIApp:
-    """The application. expiry: `status_expiry`, seconds; git_app: serves what is under `/p/`, if anything does."""
+    """The application. expiry: `status_expiry`, seconds; git_app: serves what is under `/p/`, if anything does;
+    metrics: gives what `/metrics` shows, if it shows anything."""
     status = _Status(board, expiry, clock)
     routes: list[BaseRoute] = [Route(path, status) for path in ("/status", "/status.json", "/status/change/{id}")]
     routes.append(_file("/", _page(title), "text/html"))
     routes += [_file(f"/static/{name}", body, _media_type(name)) for name, body in _static().items()]
+    if metrics is not None:
+        routes.append(_metrics(metrics))
     if git_app is not None:
         routes.append(Mount("/p", app=git_app))
     return _Dated(Router(routes, redirect_slashes=False, default=_default), clock)
+
+
+def _metrics(exposition: Callable[[], bytes]) -> Route:
+    async def show(request: Request) -> Response:
+        return Response(exposition(), media_type=EXPOSITION, headers={"Cache-Control": "no-store"})
+
+    return Route("/metrics", show, methods=["GET"])
 
 
 def _file(path: str, body: bytes, media_type: str) -> Route:
