@@ -244,7 +244,7 @@ def _programs(folder: Path, **scripts: str) -> str:
         ({}, [], "git is missing"),
         ({"git": "echo git version 2.37.1"}, [], "git 2.38 or newer is needed; this is git version 2.37.1"),
         ({"git": "exit 1"}, [], "git 2.38 or newer is needed; this is none"),
-        ({"git": "echo git version 3.0"}, [], "ssh is missing"),
+        ({"git": "echo git version 3.0"}, ["--gerrit", "real"], "ssh is missing: `make services`"),
         ({"git": "echo git version 2.38.0", "ssh": "exit 1"}, ["--gerrit", "real"], "java is missing: `make services`"),
     ],
 )

@@ -2,67 +2,38 @@
 
 import getpass
 import os
+import re
 import shutil
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from support.git_world import Upstream, wait_until
+from support.git_world import Upstream
+from support.ssh_server import Server, path_of, ssh_server
 
+from zuul_launcher.cli.merger import OWN_SSH
 from zuul_launcher.errors import RemoteUnavailable
 from zuul_launcher.merger.environment import ssh_command
 from zuul_launcher.merger.merge import Merger
 from zuul_launcher.merger.request import MergeRequest, decode_merge
 from zuul_launcher.merger.settings import GitAccess, MergerSettings
 
-SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
-
-
-@dataclass(frozen=True)
-class Server:
-    port: int
-    host_key: str
-    user_key: Path
-
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    if SSHD is None:
-        pytest.skip("needs sshd (make services)")
-    folder = tmp_path / "ssh % d"
-    folder.mkdir(mode=0o700)
-    for name in ("host", "user"):
-        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(folder / name)]
-        subprocess.run(command, check=True, timeout=60)
-    plain = tmp_path / "sshd"
-    plain.mkdir(mode=0o700)
-    for name in ("host", "host.pub", "user.pub"):
-        shutil.copy(folder / name, plain / name)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    (plain / "config").write_text(
-        f"ListenAddress 127.0.0.1:{port}\nHostKey {plain}/host\nAuthorizedKeysFile {plain}/user.pub\nPidFile none\n"
-        "StrictModes no\nUsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n"
-    )
-    if os.getuid() == 0:
-        Path("/run/sshd").mkdir(exist_ok=True)
-    with subprocess.Popen([SSHD, "-D", "-e", "-f", str(plain / "config")], stderr=subprocess.DEVNULL) as process:
-        wait_until(lambda: _answers(port))
-        yield Server(port, (plain / "host.pub").read_text().strip(), folder / "user")
-        process.terminate()
+    with ssh_server(tmp_path) as server:
+        yield server
 
 
-def _answers(port: int) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", port), 1) as connection:
-            return connection.recv(4) == b"SSH-"
-    except OSError:
-        return False
+@pytest.fixture(params=["with ssh", "without ssh"])
+def settings(request: pytest.FixtureRequest, settings: MergerSettings, tmp_path: Path) -> MergerSettings:
+    """Of a merger that finds an `ssh`, and of one that does not."""
+    path = os.environ["PATH"] if request.param == "with ssh" else path_of(tmp_path / "programs", "git")
+    return replace(settings, environment={**os.environ, "PATH": path}, own_ssh=OWN_SSH)
 
 
 def over_ssh(server: Server, project: Upstream) -> MergeRequest:
@@ -71,6 +42,7 @@ def over_ssh(server: Server, project: Upstream) -> MergeRequest:
     return decode_merge(msgspec.json.encode({"items": [item]}))
 
 
+@pytest.mark.sshd
 def test_the_key_of_the_connection_and_the_pinned_host_key_are_used(
     settings: MergerSettings, server: Server, upstream: Callable[..., Upstream]
 ) -> None:
@@ -80,6 +52,7 @@ def test_the_key_of_the_connection_and_the_pinned_host_key_are_used(
     merger.close()
 
 
+@pytest.mark.sshd
 def test_a_known_hosts_file_is_used(
     settings: MergerSettings, server: Server, upstream: Callable[..., Upstream], tmp_path: Path
 ) -> None:
@@ -91,6 +64,7 @@ def test_a_known_hosts_file_is_used(
     merger.close()
 
 
+@pytest.mark.sshd
 @pytest.mark.parametrize("pinned", ["unknown", "other"])
 def test_an_unknown_or_other_host_key_is_refused_with_what_to_do(
     settings: MergerSettings, server: Server, upstream: Callable[..., Upstream], pinned: str, tmp_path: Path
@@ -100,9 +74,18 @@ def test_an_unknown_or_other_host_key_is_refused_with_what_to_do(
     other = server.user_key.with_suffix(".pub").read_text()
     access = GitAccess(sshkey=server.user_key, known_hosts=empty, host_key=other if pinned == "other" else "")
     merger = Merger(replace(settings, connections={"gerrit": access}))
-    with pytest.raises(RemoteUnavailable, match=rf"Host key verification failed.*ssh-keyscan -p {server.port} 127"):
+    with pytest.raises(RemoteUnavailable) as refused:
         merger.merge(over_ssh(server, upstream()))
     merger.close()
+    shown = f"[127.0.0.1]:{server.port} {server.host_key})"
+    if shutil.which("ssh", path=settings.environment["PATH"]):
+        what = f"Host key verification failed.*ssh-keyscan -p {server.port} 127"
+    elif pinned == "unknown":
+        what = re.escape(f"(add this line to {empty}: {shown}")
+    else:
+        what = "HOST KEY CHANGED.*" + re.escape(f"(replace the line of [127.0.0.1]:{server.port} by: {shown}")
+    assert re.search(what, str(refused.value))
+    assert empty.read_text() == ""
 
 
 def test_paths_in_the_ssh_command_are_quoted_for_the_shell_and_for_ssh() -> None:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from support.ssh_server import path_of
 from support.waiting import wait_until
 
 SECONDS = 150
@@ -63,11 +64,12 @@ class Demo:
 
 
 @contextmanager
-def _demo(folder: Path, *arguments: str, on_terminal: bool = False) -> Iterator[Demo]:
-    """Ended at the latest with the block."""
+def _demo(folder: Path, *arguments: str, on_terminal: bool = False, path: str | None = None) -> Iterator[Demo]:
+    """Ended at the latest with the block. path: in place of PATH."""
     for name in ("home", "tmp"):
         (folder / name).mkdir()
     environment = {**os.environ, "HOME": str(folder / "home"), "TMPDIR": str(folder / "tmp"), "TERM": "xterm"} | SIZE
+    environment["PATH"] = path or environment["PATH"]
     reading, writing = pty.openpty() if on_terminal else os.pipe()
     process = subprocess.Popen(
         [str(PROGRAM), "demo", *arguments],
@@ -106,8 +108,10 @@ def _check_story(text: str) -> None:
     assert int(counted[3]) >= 4
 
 
-def test_without_a_terminal_the_demo_tells_the_story_in_lines_and_leaves_nothing(tmp_path: Path) -> None:
-    with _demo(tmp_path) as demo:
+def test_without_a_terminal_and_ssh_the_demo_tells_the_story_in_lines_and_leaves_nothing(tmp_path: Path) -> None:
+    # git, and what a POSIX system has: the jobs are shell scripts.
+    path = path_of(tmp_path / "programs", "git", "sh", "tr", "grep", "cat")
+    with _demo(tmp_path, path=path) as demo:
         assert demo.end() == 0, demo.text
     first = demo.text.splitlines()[:3]
     assert first[0].startswith("Three projects")

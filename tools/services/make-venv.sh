@@ -12,7 +12,6 @@ git_version=$(git version 2>/dev/null | sed 's/^git version \([0-9]*\.[0-9]*\).*
 [ -n "$git_version" ] || fail "git is missing; install it with: apt-get install git"
 { [ "${git_version%.*}" -gt 2 ] || { [ "${git_version%.*}" -eq 2 ] && [ "${git_version#*.}" -ge 38 ]; }; } ||
     fail "git is $git_version, 2.38 or newer is needed (merging without a work tree): apt-get install git, on Debian 12 or newer"
-command -v ssh >/dev/null || fail "ssh is missing; install it with: apt-get install openssh-client"
 
 [ -x .venv/bin/pip ] && exit 0
 

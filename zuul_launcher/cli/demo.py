@@ -41,9 +41,8 @@ ENVIRONMENT = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "no_
 def demo(keep: bool, gerrit: str) -> None:
     """Show the gate at work: three projects, eleven changes, all on this machine, in about a minute."""
     require_git()
-    require("ssh")
     if gerrit == "real":
-        require("java", *(() if is_complete(INSTALLED) else ("mvn", "javac")))
+        require("ssh", "java", *(() if is_complete(INSTALLED) else ("mvn", "javac")))
     os.environ.update(ENVIRONMENT)
     for number in ENDING:
         signal.signal(number, _interrupt)
@@ -122,8 +121,7 @@ def require(*programs: str) -> None:
     """Raises ClickException for the first that is missing."""
     for program in programs:
         if not shutil.which(program):
-            hint = "" if program == "ssh" else ": `make services` installs what a real Gerrit needs"
-            raise click.ClickException(f"{program} is missing{hint}")
+            raise click.ClickException(f"{program} is missing: `make services` installs what a real Gerrit needs")
 
 
 @contextmanager

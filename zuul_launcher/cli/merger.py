@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import sys
 import threading
 from dataclasses import replace
 
@@ -13,6 +14,9 @@ from zuul_launcher.cli.words import settings_of
 from zuul_launcher.merger.settings import GitAccess, MergerSettings
 from zuul_launcher.merger.worker import MergerWorker
 from zuul_launcher.settings import DAY, GerritConnection, Settings, require_for
+
+# -P: git starts it in a repository, which is no place to look for modules.
+OWN_SSH = (sys.executable, "-P", "-m", "zuul_launcher.cli.gitssh")
 
 
 def run(settings: MergerSettings) -> None:
@@ -48,6 +52,7 @@ def of(settings: Settings) -> MergerSettings:
         connections=access,
         git_timeout=merger.git_timeout,
         ref_expiry=merger.ref_expiry / DAY,
+        own_ssh=OWN_SSH,
     )
 
 

@@ -7,6 +7,7 @@
 """
 
 import logging
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 from zuul_launcher.errors import RequestError
 from zuul_launcher.git import Git
 from zuul_launcher.merger.combine import Conflict, combine
-from zuul_launcher.merger.environment import base_environment, ssh_command
+from zuul_launcher.merger.environment import base_environment, own_ssh_command, ssh_command
 from zuul_launcher.merger.names import PRIVATE_FOLDER, check_branch, check_project, check_ref, check_url, zuul_ref
 from zuul_launcher.merger.place import Place, remove_stale_files
 from zuul_launcher.merger.repo import Repository, remote_head
@@ -175,9 +176,12 @@ class Merger:
         zuul_ref(item.branch, item.ref)
 
     def _access(self, connection_name: str) -> str:
-        return self._ssh.get(connection_name) or ssh_command(GitAccess(), None)
+        return self._ssh.get(connection_name) or self._ssh_command(connection_name, GitAccess())
 
     def _ssh_command(self, name: str, access: GitAccess) -> str:
+        own_ssh = self.settings.own_ssh
+        if own_ssh and not shutil.which("ssh", path=self.git.environment["PATH"]):
+            return own_ssh_command(own_ssh, access)
         pinned: Path | None = None
         if access.host_key:
             # One file a connection, so the key may stand for any host name.

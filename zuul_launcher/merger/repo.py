@@ -21,6 +21,8 @@ _REFUSED = re.compile(
     r"|transport '.*' not allowed|is not permitted|not our ref",
     re.IGNORECASE,
 )
+# What our own ssh says about a host key; it may be longer than `one_line`.
+_LINE_FOR_KNOWN_HOSTS = re.compile(r"(add this line to|replace the line of) [^\x00-\x1f\x7f-\x9f]+")
 
 
 class _InTheWay(RemoteError):
@@ -138,6 +140,8 @@ def remote_error(stderr: str, url: str) -> RemoteError:
         return RemoteRefused(f"fetching from {url} was refused: {one_line(stderr)}")
     text = f"fetching from {url} failed: {one_line(stderr)}"
     if "Host key verification failed" in stderr:
+        if told := _LINE_FOR_KNOWN_HOSTS.search(stderr):
+            return RemoteUnavailable(f"{text} ({told[0]})")
         host, _, port = (urlsplit(url).netloc.rpartition("@")[2]).partition(":")
         text += f" (if the server is right: ssh-keyscan -p {port or 22} {host} prints the line for known_hosts)"
     return RemoteUnavailable(text)

@@ -1,6 +1,6 @@
 """What a merger must be told: where it keeps repositories, who it is, how it reaches Gearman and the git servers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +24,7 @@ class MergerSettings:
 
     ``environment`` is the process environment; git is given only what it needs of it. ``git_timeout`` is in seconds
     for each git command, ``ref_expiry`` in days. ``allow_file`` lets URLs name paths of this machine (tests, demo).
+    ``own_ssh`` is the command that git starts where no ``ssh`` is on PATH, with the options of `own_ssh_command`.
     """
 
     git_dir: Path
@@ -37,3 +38,4 @@ class MergerSettings:
     ref_expiry: float = 14.0
     environment: Mapping[str, str] = field(default_factory=dict)
     allow_file: bool = False
+    own_ssh: Sequence[str] = ()
