@@ -3,6 +3,7 @@
 from support.states import make_change, make_ref
 
 from zuul_launcher.gearman.describe import DescribedBuild, describe
+from zuul_launcher.model.change import Tick
 
 UNIT = DescribedBuild(job="unit", number=88, url="http://ci.example.net/unit/88/", result="SUCCESS")
 DOCS = DescribedBuild(job="docs", result="SKIPPED")
@@ -38,7 +39,7 @@ def test_a_ref_is_described_with_its_revisions() -> None:
 
 
 def test_a_timer_has_nothing_to_be_described_by() -> None:
-    assert describe(make_ref(ref="", oldrev="", newrev=""), "nightly", []) == ""
+    assert describe(Tick(connection="gerrit", project="lib/beta"), "nightly", []) == ""
 
 
 def test_nothing_that_came_from_outside_becomes_markup_or_a_script() -> None:

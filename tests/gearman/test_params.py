@@ -4,6 +4,7 @@ import pytest
 from support.states import add_build, add_item, make_change, make_layout, make_pipeline, make_ref, make_state, tree
 
 from zuul_launcher.gearman.params import function_name, merge_request, parameters, unusable
+from zuul_launcher.model.change import Tick
 from zuul_launcher.model.layout import Layout, Project
 from zuul_launcher.model.queue import Item, State
 
@@ -77,7 +78,7 @@ def test_a_ref_update_is_told_with_its_revisions() -> None:
 
 def test_a_timer_is_told_by_its_project_alone() -> None:
     state = make_state()
-    item = add_item(state, LAYOUT, make_ref(ref="", newrev="", oldrev="", project="lib/beta"), "post")
+    item = add_item(state, LAYOUT, Tick(connection="gerrit", project="lib/beta"), "post")
     build = add_build(item, "publish")
     build.uuid = "9c0d1e2" + "0" * 25
     assert parameters(state, item, build) == {

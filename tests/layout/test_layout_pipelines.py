@@ -200,7 +200,7 @@ def test_what_can_never_do_anything_is_warned_of(loaded: Load) -> None:
     ).warnings
     assert [(one.line, one.column, one.message.split(":")[0]) for one in warnings] == [
         (5, 45, "ref-updated has no branch"),
-        (6, 22, "'0 6 * *' has 4 fields and is ignored"),
+        (6, 22, "'0 6 * *' is ignored"),
         (9, 22, "success-pattern can not be filled in"),
         (10, 12, "swift is ignored"),
     ]

@@ -71,7 +71,7 @@ class Player:
             self.only_the_window_works(action)
             self.only_heads_that_passed_succeed(action)
         self.entered |= set(self.state.items)
-        for row in rows(actions, self.state, self.layout, WORLD):
+        for row in rows(actions, self.at, self.state, self.layout, WORLD):
             self._begin(msgspec.json.decode(row.payload, type=PAYLOADS[row.kind]))
         self.check()
         return actions

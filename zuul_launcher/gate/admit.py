@@ -159,5 +159,6 @@ def _append(turn: Turn, pipeline: Pipeline, subject: Subject, terms: Terms, queu
     )
     turn.state.items[item.id] = item
     queue.items.append(item.id)
+    turn.enqueued.append((pipeline.name, subject.key))
     if pipeline.start and not terms.quiet and not turn.state.pipelines[pipeline.name].disabled:
         turn.do(Report(item=item.id, attempt=item.attempt, verdict="start"))

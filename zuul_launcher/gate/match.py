@@ -7,11 +7,13 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-from zuul_launcher.model.change import ZERO_REVISION, Approval, Change, Subject, normal_label
+from zuul_launcher.model.change import ZERO_REVISION, Approval, Change, Ref, Subject, normal_label
 from zuul_launcher.model.events import Trigger
-from zuul_launcher.model.layout import ApprovalRule, GerritFilter, Job, JobNode, Layout, Pipeline, SkipIf
+from zuul_launcher.model.layout import ApprovalRule, GerritFilter, Job, JobNode, Layout, Pipeline, SkipIf, ZuulFilter
 
 COMMIT_MESSAGE = "/COMMIT_MSG"
+MERGED = "project-change-merged"  # the two events of a `zuul` trigger
+PARENT_ENQUEUED = "parent-change-enqueued"
 
 compiled = lru_cache(maxsize=None)(re.compile)
 
@@ -76,6 +78,16 @@ def accepts(condition: GerritFilter, trigger: Trigger, subject: Subject, at: flo
     return approvals_fit(condition.require, condition.reject, approvals, at)
 
 
+def hears(condition: ZuulFilter, event: str, subject: Subject, at: float, enqueued_in: str | None = None) -> bool:
+    """Does a `zuul` trigger take this event about a change? `enqueued_in`: the pipeline where its parent went."""
+    if event not in condition.events:
+        return False
+    if condition.pipelines and not matches(condition.pipelines, enqueued_in):
+        return False
+    approvals = subject.approvals if isinstance(subject, Change) else ()
+    return approvals_fit(condition.require, condition.reject, approvals, at)
+
+
 def requirement_missing(pipeline: Pipeline, subject: Subject, at: float) -> str | None:
     """The first of the pipeline's requirements that this subject does not satisfy, in words; None = fits."""
     if not isinstance(subject, Change):
@@ -121,7 +133,7 @@ def can_merge(pipeline: Pipeline, subject: Subject) -> bool:
 
 def job_applies(job: Job, subject: Subject) -> bool:
     """Does the job run for this subject, by its own filters?"""
-    branch = subject.branch if isinstance(subject, Change) else subject.ref
+    branch = branch_of(subject)
     files = subject.files if isinstance(subject, Change) else ()
     if job.branches and not matches(job.branches, branch):
         return False
@@ -130,7 +142,14 @@ def job_applies(job: Job, subject: Subject) -> bool:
     return not any(_skips(predicate, subject.project, branch, files) for predicate in job.skip_if)
 
 
-def _skips(predicate: SkipIf, project: str, branch: str, files: tuple[str, ...]) -> bool:
+def branch_of(subject: Subject) -> str | None:
+    """What branch filters see: the branch of a change, the ref of an update, nothing for a timer."""
+    if isinstance(subject, Change):
+        return subject.branch
+    return subject.ref if isinstance(subject, Ref) else None
+
+
+def _skips(predicate: SkipIf, project: str, branch: str | None, files: tuple[str, ...]) -> bool:
     if predicate.project is not None and not matches((predicate.project,), project):
         return False
     if predicate.branch is not None and not matches((predicate.branch,), branch):

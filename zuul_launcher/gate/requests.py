@@ -3,6 +3,7 @@
 from zuul_launcher.gate.admit import Terms, admit
 from zuul_launcher.gate.builds import reset
 from zuul_launcher.gate.facts import learn
+from zuul_launcher.gate.match import branch_of
 from zuul_launcher.gate.order import dequeue
 from zuul_launcher.gate.turn import Turn
 from zuul_launcher.model.actions import Answer, Ignore
@@ -70,7 +71,7 @@ def dequeue_on_request(turn: Turn, event: DequeueRequested) -> None:
 
 def _is_called(turn: Turn, item: Item, project: str, name: str) -> bool:
     subject = subject_of(turn.state, item)
-    names = (subject.id, subject.number) if isinstance(subject, Change) else (subject.id, subject.ref)
+    names = (subject.id, subject.number) if isinstance(subject, Change) else (subject.id, branch_of(subject))
     return subject.project == project and name in names
 
 

@@ -8,7 +8,7 @@ from zuul_launcher.gate.reconfigure import reconfigure
 from zuul_launcher.gate.refuse import refuse
 from zuul_launcher.gate.requests import dequeue_on_request, enqueue, promote
 from zuul_launcher.gate.settle import settle
-from zuul_launcher.gate.triggers import note_triggered
+from zuul_launcher.gate.triggers import note_siblings, note_timer, note_triggered, tell_children
 from zuul_launcher.gate.turn import Turn
 from zuul_launcher.gate.verdict import note_reported
 from zuul_launcher.model.actions import AnyAction
@@ -27,6 +27,8 @@ from zuul_launcher.model.events import (
     Merged,
     PromoteRequested,
     Reported,
+    SiblingsSeen,
+    TimerFired,
     Triggered,
 )
 from zuul_launcher.model.layout import Layout
@@ -41,6 +43,7 @@ def step(state: State, layout: Layout, event: AnyEvent) -> list[AnyAction]:
     state.sequence += 1
     turn = Turn(state, layout, event.at)
     _apply(turn, event)
+    tell_children(turn)
     settle(turn)
     forget_unused(state)
     return turn.actions
@@ -50,6 +53,10 @@ def _apply(turn: Turn, event: AnyEvent) -> None:
     match event:
         case Triggered():
             note_triggered(turn, event)
+        case TimerFired():
+            note_timer(turn, event)
+        case SiblingsSeen():
+            note_siblings(turn, event)
         case FactsSeen():
             learn(turn.state, event.facts)
         case Merged():

@@ -1,16 +1,16 @@
-"""What a Gerrit event does: it may end older patch sets' and abandoned changes' tests, and it may start new ones."""
+"""What events start: those of Gerrit (which may also end older tests), of timers, and our own."""
 
 from collections.abc import Callable
 
 from zuul_launcher.gate.admit import Terms, admit
 from zuul_launcher.gate.facts import learn
-from zuul_launcher.gate.match import accepts
+from zuul_launcher.gate.match import MERGED, PARENT_ENQUEUED, accepts, hears
 from zuul_launcher.gate.requests import remove
 from zuul_launcher.gate.turn import Turn
 from zuul_launcher.model.actions import Ignore
-from zuul_launcher.model.change import Change
-from zuul_launcher.model.events import Triggered
-from zuul_launcher.model.layout import GerritFilter, Pipeline
+from zuul_launcher.model.change import Change, Tick
+from zuul_launcher.model.events import SiblingsSeen, TimerFired, Triggered
+from zuul_launcher.model.layout import GerritFilter, Pipeline, ZuulFilter
 from zuul_launcher.model.reading import subject_of
 
 
@@ -26,6 +26,48 @@ def note_triggered(turn: Turn, event: Triggered) -> None:
             _end_outdated(turn, pipeline, event.trigger.type, subject)
         if _is_triggered(turn, pipeline, event) and (reason := admit(turn, pipeline, event.subject, Terms())):
             turn.do(Ignore(subject=event.subject, pipeline=pipeline.name, reason=reason))
+
+
+def note_timer(turn: Turn, event: TimerFired) -> None:
+    """Every project of the pipeline gets an item, unless its last one is still there."""
+    pipeline = turn.layout.pipelines.get(event.pipeline)
+    if pipeline is None:
+        return  # a new layout came first
+    for name, project in turn.layout.projects.items():
+        if pipeline.name in project.pipelines:
+            tick = Tick(connection=pipeline.source, project=name)
+            turn.state.subjects[tick.key] = tick
+            admit(turn, pipeline, tick.key, Terms())
+
+
+def note_siblings(turn: Turn, event: SiblingsSeen) -> None:
+    """A change landed: the others of its project may want to be looked at again."""
+    learn(turn.state, event.facts)
+    for key in event.subjects:
+        _tell_zuul_triggers(turn, MERGED, key)
+
+
+def tell_children(turn: Turn) -> None:
+    """Whatever was enqueued: the changes that need it may be waiting for that."""
+    while turn.enqueued:
+        where, key = turn.enqueued.pop(0)
+        subject = turn.state.subjects[key]
+        for child in subject.needed_by if isinstance(subject, Change) else ():
+            if child in turn.state.subjects:
+                _tell_zuul_triggers(turn, PARENT_ENQUEUED, child, where)
+
+
+def _tell_zuul_triggers(turn: Turn, event: str, key: str, where: str | None = None) -> None:
+    subject = turn.state.subjects[key]
+    if subject.project not in turn.layout.projects:
+        return
+    for pipeline in turn.layout.pipelines.values():
+        heard = any(
+            isinstance(condition, ZuulFilter) and hears(condition, event, subject, turn.at, where)
+            for condition in pipeline.triggers
+        )
+        if heard and pipeline.source == subject.connection and (reason := admit(turn, pipeline, key, Terms())):
+            turn.do(Ignore(subject=key, pipeline=pipeline.name, reason=reason))
 
 
 def _is_triggered(turn: Turn, pipeline: Pipeline, event: Triggered) -> bool:

@@ -15,6 +15,7 @@ class Turn:
     at: float
     actions: list[AnyAction] = field(default_factory=list)
     items_made: int = 0
+    enqueued: list[tuple[str, str]] = field(default_factory=list)  # pipeline and key of each, for who waits for parents
 
     def do(self, action: AnyAction) -> None:
         self.actions.append(action)

@@ -2,10 +2,12 @@
 
 from zuul_launcher.gate.builds import reset
 from zuul_launcher.gate.facts import note_landed
+from zuul_launcher.gate.match import MERGED
 from zuul_launcher.gate.order import dequeue, grow, shrink
 from zuul_launcher.gate.turn import Turn
-from zuul_launcher.model.actions import Describe, Report, Verdict
+from zuul_launcher.model.actions import Describe, FetchSiblings, Report, Verdict
 from zuul_launcher.model.events import Reported
+from zuul_launcher.model.layout import ZuulFilter
 from zuul_launcher.model.queue import Item, Queue
 from zuul_launcher.model.reading import followers, has_failed_job, queue_holding, subject_of
 
@@ -65,6 +67,7 @@ def _land(turn: Turn, queue: Queue, item: Item, event: Reported) -> str:
         note_landed(turn.state, item.subject)
         _bypass(turn, queue, item)
         grow(queue, window)
+        _ask_for_siblings(turn, item)
         return LANDED
     shrink(queue, window)
     if event.verdict != "success":
@@ -72,6 +75,16 @@ def _land(turn: Turn, queue: Queue, item: Item, event: Reported) -> str:
     for follower in followers(turn.state, queue, item):
         reset(turn, queue, follower)
     return DID_NOT_MERGE
+
+
+def _ask_for_siblings(turn: Turn, item: Item) -> None:
+    """If a pipeline tests the open changes of a project again whenever one has landed."""
+    subject = subject_of(turn.state, item)
+    for pipeline in turn.layout.pipelines.values():
+        for condition in pipeline.triggers:
+            if isinstance(condition, ZuulFilter) and MERGED in condition.events:
+                turn.do(FetchSiblings(item=item.id, connection=subject.connection, project=subject.project))
+                return
 
 
 def _note_landed_outside(turn: Turn, item: Item) -> None:

@@ -9,7 +9,7 @@ from html import escape
 
 from msgspec import Struct
 
-from zuul_launcher.model.change import Change, Subject
+from zuul_launcher.model.change import Change, Ref, Subject
 
 
 class DescribedBuild(Struct, frozen=True, kw_only=True):
@@ -62,7 +62,7 @@ def _trigger(subject: Subject, pipeline: str) -> str:
             f"Triggered by change: {_link(subject.url, subject.id)}",
             f"Branch: <b>{escape(subject.branch)}</b>",
         ]
-    elif subject.newrev:
+    elif isinstance(subject, Ref):
         lines = [
             f"Triggered by reference: {escape(subject.ref)}",
             f"Old revision: <b>{escape(subject.oldrev)}</b>",

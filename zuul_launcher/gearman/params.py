@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from zuul_launcher.model.change import Change, Ref
+from zuul_launcher.model.change import Change, Ref, Tick
 from zuul_launcher.model.layout import Layout, MergeMode
 from zuul_launcher.model.queue import Build, Item, State
 from zuul_launcher.model.reading import chain, subject_of
@@ -31,7 +31,7 @@ def parameters(state: State, item: Item, build: Build) -> dict[str, Any]:
     if isinstance(subject, Change):
         told |= _of_change(state, item, subject)
         base = f"{subject.number[-2:]}/{subject.number}/{subject.patchset}"
-    elif subject.newrev:
+    elif isinstance(subject, Ref):
         told |= _of_ref(subject)
         base = f"{subject.newrev[:2]}/{subject.newrev}"
     else:  # a timer fired: there is only a project
@@ -87,7 +87,7 @@ def merge_request(
     A change: all items ahead, oldest first, then the item, each under the ref of its own build set. Else: an update.
     """
     subject = subject_of(state, item)
-    if isinstance(subject, Ref):
+    if not isinstance(subject, Change):
         return "merger:update", {
             "project": subject.project,
             "connection_name": subject.connection,
@@ -106,7 +106,7 @@ def _merge_item(state: State, layout: Layout, item: Item, urls: Mapping[str, Cal
         "url": urls[subject.connection](subject.project),
         "connection_name": subject.connection,
         "merge_mode": MERGE_MODES[project.merge_mode if project else "merge-resolve"],
-        "refspec": subject.ref,
+        "refspec": None if isinstance(subject, Tick) else subject.ref,
         "branch": change.branch if change else None,
         "ref": item.build_set.ref,
         "number": change.number if change else None,

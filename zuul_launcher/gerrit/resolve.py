@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 
 from zuul_launcher.gerrit import parse
 from zuul_launcher.gerrit.closure import Closure
-from zuul_launcher.gerrit.query import Query
-from zuul_launcher.gerrit.record import ParseError, Record, seconds_of, text_of
+from zuul_launcher.gerrit.query import Query, term
+from zuul_launcher.gerrit.record import ParseError, Record, number_of, seconds_of, text_of
 from zuul_launcher.model.change import Change, change_key
 from zuul_launcher.model.events import Trigger, Triggered
 
@@ -67,6 +67,20 @@ class Resolver:
         Raises like `resolve`.
         """
         return self._found(Closure(self._query, self._connection), number, patchset)
+
+    def open_changes(self, project: str) -> tuple[tuple[str, ...], tuple[Change, ...]]:
+        """Keys of the changes of a project that are open, and facts of them and all tied to them.
+
+        Raises like `resolve`.
+        """
+        closure = Closure(self._query, self._connection)
+        ids = []
+        for record in self._query.search(term("project", project), "status:open"):
+            number, patchset = number_of(record, "number"), parse.current_patchset(record)
+            if number and patchset and closure.is_testable(number):
+                ids.append((number, patchset))
+        keys = tuple(change_key(self._connection, *one) for one in ids)
+        return keys, closure.facts(*ids)
 
     def refresh(self, keys: Sequence[str]) -> tuple[Change, ...]:
         """Changes, and all tied to them, as they are now; without those whose dependencies make no sense.

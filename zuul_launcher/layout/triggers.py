@@ -2,6 +2,7 @@
 
 import re
 
+from zuul_launcher.cron import next_time
 from zuul_launcher.layout.reading import EXTRA, Fields, Reading
 from zuul_launcher.layout.tree import Mapping, Node, Scalar, Sequence
 from zuul_launcher.model.change import normal_label
@@ -146,10 +147,11 @@ def _timer(reading: Reading, node: Node) -> TimerFilter | None:
     time = fields.read("time", reading.text) if fields else None
     if fields is None or time is None:
         return None
-    if len(time.split()) not in (5, 6):
-        text = f"{time!r} has {len(time.split())} fields and is ignored"
-        hint = "cron has 5: minute hour day-of-month month day-of-week; seconds may follow as the 6th"
-        reading.problems.warn(fields["time"], text, hint)
+    try:
+        next_time(time, 0)
+    except ValueError as error:
+        hint = "cron has 5 fields: minute hour day-of-month month day-of-week; seconds may follow as the 6th"
+        reading.problems.warn(fields["time"], f"{time!r} is ignored: {error}", hint)
         return None
     return TimerFilter(time=time)
 

@@ -50,6 +50,14 @@ class Report(Action, frozen=True, kw_only=True):
     submit: bool = False  # landing is expected: answer when Gerrit has said whether it merged
 
 
+class FetchSiblings(Action, frozen=True, kw_only=True):
+    """A change landed: ask for the open changes of its project, some pipeline wants to hear of them."""
+
+    item: str  # the one that landed
+    connection: str
+    project: str
+
+
 class Answer(Action, frozen=True, kw_only=True):
     """Reply to whoever sent this request. error None = done; the note says what a person may wonder about."""
 
@@ -74,4 +82,4 @@ class Ignore(Action, frozen=True, kw_only=True):
     reason: str
 
 
-AnyAction = Merge | Launch | Cancel | Describe | Report | Answer | Close | Ignore
+AnyAction = Merge | Launch | Cancel | Describe | Report | FetchSiblings | Answer | Close | Ignore

@@ -1,4 +1,4 @@
-"""What is tested: a change in Gerrit, or a ref that was updated. Facts as Gerrit gave them, never changed in place."""
+"""What is tested: a change in Gerrit, a ref that was updated, a project now and then. Facts as Gerrit gave them."""
 
 from msgspec import Struct, field
 
@@ -83,7 +83,24 @@ class Ref(Struct, frozen=True, kw_only=True, tag="ref", omit_defaults=True):
         return self.newrev
 
 
-Subject = Change | Ref
+class Tick(Struct, frozen=True, kw_only=True, tag="tick", omit_defaults=True):
+    """A timer fired: there is only a project."""
+
+    connection: str
+    project: str
+    url: str = ""
+
+    @property
+    def key(self) -> str:
+        return f"{self.connection}:{self.project} timer"
+
+    @property
+    def id(self) -> str:
+        """Nothing that people could name."""
+        return ""
+
+
+Subject = Change | Ref | Tick
 
 
 def change_key(connection: str, number: str, patchset: str) -> str:

@@ -46,6 +46,19 @@ class Triggered(Event, frozen=True, kw_only=True):
     facts: tuple[Subject, ...]  # the subject, all it needs, all that need it, transitively
 
 
+class TimerFired(Event, frozen=True, kw_only=True):
+    """A timer of this pipeline came to its time."""
+
+    pipeline: str
+
+
+class SiblingsSeen(Event, frozen=True, kw_only=True):
+    """A change landed, and these are the changes of its project that are open."""
+
+    subjects: tuple[str, ...]  # keys
+    facts: tuple[Subject, ...]  # those, and all tied to them
+
+
 class FactsSeen(Event, frozen=True, kw_only=True):
     """Changes were asked for again (catch-up after a reconnect, a change landed): nothing is triggered."""
 
@@ -154,6 +167,8 @@ AnyEvent = (
     LayoutLoaded
     | LayoutRefused
     | Triggered
+    | TimerFired
+    | SiblingsSeen
     | FactsSeen
     | EnqueueRequested
     | DequeueRequested

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from zuul_launcher.model.change import Change, Subject
+from zuul_launcher.model.change import Change, Ref, Subject
 from zuul_launcher.model.queue import Build
 
 _FIELD = re.compile(r"(?P<name>[A-Za-z]\w*)(?P<rest>(?:\.[A-Za-z]\w*|\[[^\[\]]+\])*)")
@@ -80,7 +80,7 @@ def facts_of_change(subject: Subject) -> Facts:
     if isinstance(subject, Change):
         own = {name: getattr(subject, name) for name in ("number", "patchset", "branch")}
         return Facts(subject.id, {**shared, **own, "refspec": subject.ref})
-    own = {name: getattr(subject, name) for name in ("ref", "oldrev", "newrev")}
+    own = {name: getattr(subject, name) for name in ("ref", "oldrev", "newrev")} if isinstance(subject, Ref) else {}
     return Facts(subject.id, {**shared, **own})
 
 

@@ -1,7 +1,7 @@
 """What the sql reporter stores of a report: pure, from the state alone (behaviour.md §8.3)."""
 
 from zuul_launcher.model.actions import Verdict
-from zuul_launcher.model.change import Change
+from zuul_launcher.model.change import Change, Tick
 from zuul_launcher.model.layout import Layout
 from zuul_launcher.model.queue import Item, State
 from zuul_launcher.model.reading import is_voting, results, subject_of
@@ -40,7 +40,7 @@ def record(
         project=subject.project,
         change=numbers[0],
         patchset=numbers[1],
-        ref=subject.ref,
+        ref="" if isinstance(subject, Tick) else subject.ref,
         score=score,
         message=report(layout, state, item, verdict, settings=settings, parameters=parameters, with_jobs=False),
         builds=tuple(builds),

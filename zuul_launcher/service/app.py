@@ -17,6 +17,7 @@ from zuul_launcher.model.actions import Answer
 from zuul_launcher.model.events import LayoutLoaded, LayoutRefused, Triggered
 from zuul_launcher.model.layout import Layout
 from zuul_launcher.service import gauges, payload
+from zuul_launcher.service.clock import Clock
 from zuul_launcher.service.gearmanside import GearmanSide
 from zuul_launcher.service.gerrits import Gerrit
 from zuul_launcher.service.inbox import Envelope, Inbox
@@ -144,7 +145,7 @@ class Scheduler:
         self._notices = Notices(self.settings.connections.values(), storage, self._clock, self._stopping)
         outlets = [
             *self._gearman.outlets,
-            *(gerrit.outlet for gerrit in self._gerrits),
+            *(outlet for gerrit in self._gerrits for outlet in gerrit.outlets),
             *self._notices.outlets,
         ]
         self._outlets = {outlet.target: outlet for outlet in outlets}
@@ -165,6 +166,8 @@ class Scheduler:
         self._metrics.note(sizes(self._loop.state))
         self._crew.start("statsd", lambda: self._metrics.run(self._stopping))
         self._crew.start("gauges", self._watch_gauges)
+        clock = Clock(self._layout, lambda event: self._inbox.put(Envelope(event)), self._clock, self._stopping)
+        self._crew.start("timers", clock.run)
         self._crew.start("lease", self._renew_lease)
         self._crew.start("pruning", self._prune)
         self._parked = len(journal.all_parked(self._storage.engine))

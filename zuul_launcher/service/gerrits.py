@@ -14,8 +14,8 @@ from zuul_launcher.metrics import Measurement
 from zuul_launcher.model.events import Trigger
 from zuul_launcher.service.inbox import Inbox
 from zuul_launcher.service.intake import Intake, Line
-from zuul_launcher.service.outlet import Outlet
-from zuul_launcher.service.payload import gerrit_target
+from zuul_launcher.service.outlet import Delivered, Delivery, Outlet
+from zuul_launcher.service.payload import FetchPayload, gerrit_target, query_target
 from zuul_launcher.service.reporting import ReportDesk
 from zuul_launcher.service.storage import Storage
 from zuul_launcher.service.threads import Crew
@@ -76,6 +76,12 @@ class Gerrit:
             for (name, other), commands in zip(others.items(), self._commands[1:], strict=True)
         }
         self.outlet.perform = ReportDesk(reporters, inbox, clock).perform
+        self.questions = Outlet(storage.engine, storage.token, query_target(settings.name), clock)
+        self.questions.perform = self._ask
+
+    @property
+    def outlets(self) -> tuple[Outlet, Outlet]:
+        return self.outlet, self.questions
 
     def start(self, crew: Crew, stored: list[journal.Received], done: list[Trigger]) -> None:
         """`stored`: lines that an earlier process received and did not get to; `done`: what it worked on lately."""
@@ -88,13 +94,20 @@ class Gerrit:
         crew.start(f"{self.name} events", self._watch.run)
         crew.start(f"{self.name} queries", self.intake.run)
         crew.start(f"{self.name} reports", lambda: self.outlet.run(self._stopping))
+        crew.start(f"{self.name} questions", lambda: self.questions.run(self._stopping))
 
     def stop(self) -> None:
         self._watch.stop()
         self.intake.stop()
         self.outlet.awake.set()
+        self.questions.awake.set()
         for commands in self._commands:
             commands.close()
+
+    def _ask(self, delivery: Delivery) -> Delivered:
+        assert isinstance(delivery.payload, FetchPayload)
+        self.intake.find_siblings(delivery.payload.project, delivery.row)
+        return Delivered.ANSWER_FOLLOWS
 
     def _note_stream(self, state: str) -> None:
         """On the watching thread."""

@@ -9,7 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from zuul_launcher.db.outbox import Finished
-from zuul_launcher.model.events import AnyEvent, FactsSeen, LayoutLoaded, LayoutRefused, Request, Triggered
+from zuul_launcher.model.events import (
+    AnyEvent,
+    FactsSeen,
+    LayoutLoaded,
+    LayoutRefused,
+    Request,
+    SiblingsSeen,
+    TimerFired,
+    Triggered,
+)
 from zuul_launcher.model.layout import Layout
 
 
@@ -54,7 +63,7 @@ def _rank(event: AnyEvent) -> int:
     match event:
         case Request() | LayoutLoaded() | LayoutRefused():
             return 0
-        case Triggered() | FactsSeen():
+        case Triggered() | FactsSeen() | TimerFired() | SiblingsSeen():
             return 2
         case _:
             return 1

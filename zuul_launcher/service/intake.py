@@ -15,6 +15,7 @@ from typing import TypeVar
 from sqlalchemy import Engine
 
 from zuul_launcher.db import journal
+from zuul_launcher.db.outbox import Finished
 from zuul_launcher.errors import RemoteError, RemoteUnavailable
 from zuul_launcher.gerrit import parse
 from zuul_launcher.gerrit.catchup import missed
@@ -23,7 +24,8 @@ from zuul_launcher.gerrit.query import Query
 from zuul_launcher.gerrit.record import ParseError
 from zuul_launcher.gerrit.resolve import Resolver
 from zuul_launcher.metrics import Measurement
-from zuul_launcher.model.events import Trigger
+from zuul_launcher.model.change import Change
+from zuul_launcher.model.events import SiblingsSeen, Trigger
 from zuul_launcher.service.inbox import Envelope, Inbox
 
 RETRY_DELAYS = (1.0, 2.0, 5.0, 10.0, 30.0)  # seconds between tries while Gerrit or the database is away
@@ -99,6 +101,10 @@ class Intake:
         """Have everything read that happened since then and was not seen."""
         self._work.put(lambda: self._catch_up(since))
 
+    def find_siblings(self, project: str, row: int) -> None:
+        """Have the open changes of a project asked for; the event finishes this outbox row."""
+        self._work.put(lambda: self._find_siblings(project, row))
+
     def ask(self, work: Work) -> None:
         """Do this on the resolving thread, which alone may use the resolver."""
         self._work.put(work)
@@ -159,6 +165,19 @@ class Intake:
             self._discard(line)
         else:
             self._inbox.put(Envelope(event, received=(line.id,)))
+
+    def _find_siblings(self, project: str, row: int) -> None:
+        subjects: tuple[str, ...] = ()
+        facts: tuple[Change, ...] = ()
+        try:
+            found = self._patiently(lambda: self._resolver.open_changes(project))
+            if found is None:
+                return  # told to stop; the row brings it back
+            subjects, facts = found
+        except RemoteError as error:
+            log.warning("%s: the open changes of %s could not be asked for: %s", self._connection, project, error)
+        event = SiblingsSeen(at=self._clock(), subjects=subjects, facts=facts)
+        self._inbox.put(Envelope(event, finished=(Finished(id=row),)))
 
     def _matters(self, trigger: Trigger) -> bool:
         """Gerrit also tells of every vote as an update of refs/changes/*."""

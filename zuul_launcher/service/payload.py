@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from zuul_launcher.db.outbox import NewRow
 from zuul_launcher.gearman.params import merge_request, parameters
-from zuul_launcher.model.actions import AnyAction, Cancel, Describe, Launch, Merge, Report, Verdict
-from zuul_launcher.model.change import Change, Subject
+from zuul_launcher.model.actions import AnyAction, Cancel, Describe, FetchSiblings, Launch, Merge, Report, Verdict
+from zuul_launcher.model.change import Change, Subject, Tick
 from zuul_launcher.model.layout import Layout, Pipeline, Precedence, Reporter
 from zuul_launcher.model.queue import Item, State
 from zuul_launcher.model.reading import subject_of
@@ -86,8 +86,26 @@ class RecordPayload(Struct, frozen=True, kw_only=True):
     record: Record
 
 
-Payload = MergePayload | LaunchPayload | CancelPayload | DescribePayload | ReportPayload | MailPayload | RecordPayload
+class FetchPayload(Struct, frozen=True, kw_only=True):
+    """To the Gerrit that has the project: which of its changes are open?"""
+
+    item: str
+    connection: str
+    project: str
+
+
+Payload = (
+    FetchPayload
+    | MergePayload
+    | LaunchPayload
+    | CancelPayload
+    | DescribePayload
+    | ReportPayload
+    | MailPayload
+    | RecordPayload
+)
 PAYLOADS: dict[str, type[Payload]] = {
+    "Fetch": FetchPayload,
     "Merge": MergePayload,
     "Launch": LaunchPayload,
     "Cancel": CancelPayload,
@@ -110,6 +128,11 @@ class World(Struct, frozen=True, kw_only=True):
 def gerrit_target(connection: str) -> str:
     """The outlet that reports for a pipeline of this source."""
     return f"gerrit:{connection}"
+
+
+def query_target(connection: str) -> str:
+    """The outlet that asks this Gerrit."""
+    return f"query:{connection}"
 
 
 def mail_target(connection: str) -> str:
@@ -137,6 +160,11 @@ def _payloads(
     action: AnyAction, at: float, state: State, layout: Layout, world: World
 ) -> Iterator[tuple[str, Payload]]:
     match action:
+        case FetchSiblings():
+            yield (
+                query_target(action.connection),
+                FetchPayload(item=action.item, connection=action.connection, project=action.project),
+            )
         case Merge() if _is_current(action, state):
             yield MERGER, _merge(action, state, layout, world)
         case Launch() if _is_current(action, state):
@@ -193,6 +221,8 @@ def _context(state: State, item: Item, tags: tuple[str, ...], voting: bool) -> d
             "url": subject.url,
             "owner": msgspec.to_builtins(subject.owner) if subject.owner else None,
         }
+    elif isinstance(subject, Tick):
+        facts = {}
     else:
         facts = {"ref": subject.ref, "oldrev": subject.oldrev, "newrev": subject.newrev}
     return {

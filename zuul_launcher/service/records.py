@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from zuul_launcher.db.history import AnyRow, BuildRow, BuildsetRow
 from zuul_launcher.model.actions import AnyAction, Cancel, Close, Launch, Merge, Report
-from zuul_launcher.model.change import Change, Subject
+from zuul_launcher.model.change import Change, Ref, Subject
 from zuul_launcher.model.events import AnyEvent, BuildReply, Merged, Reported
 from zuul_launcher.model.layout import Layout
 from zuul_launcher.model.queue import Build, BuildSet, Item, State
@@ -154,4 +154,4 @@ def _names(subject: Subject) -> dict[str, str | None]:
             "patchset": subject.patchset,
             "ref": subject.ref,
         }
-    return {"ref": subject.ref, "newrev": subject.newrev}
+    return {"ref": subject.ref, "newrev": subject.newrev} if isinstance(subject, Ref) else {}

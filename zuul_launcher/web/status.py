@@ -124,7 +124,7 @@ def _item(state: State, layout: Layout, view: View, item: Item) -> Document:
     outcome = results(layout, state, item)
     jobs = [_job(state, layout, view, item, name, result) for name, result in outcome.items()]
     return {
-        "id": subject.id,
+        "id": subject.id or None,
         "url": subject.url or None,
         "project": subject.project or "Unknown Project",
         "owner": _owner(subject.owner) if isinstance(subject, Change) else None,
