@@ -7,6 +7,7 @@ they live on when the scheduler dies. What it knew is gone then; a new one begin
 
 import json
 import random
+import threading
 import uuid
 from collections import Counter
 from collections.abc import Callable
@@ -44,6 +45,13 @@ MOST_CRASHES = 6  # after so many all goes well, so that it ends
 SOURCE = gerrit_target(CONNECTION)
 
 
+class Hurry(threading.Event):
+    """Nobody waits for a database that is away: it is back at once."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return self.is_set()
+
+
 class Process:
     """One life of the scheduler, from its start: everything in it is gone when it dies."""
 
@@ -64,7 +72,7 @@ class Process:
         self._furnish(*self.outlets)
         urls = {CONNECTION: lambda project: f"ssh://gerrit/{project}"}
         world = World(zuul=Zuul(), urls=urls, parameters=parameters_of(engine))
-        self.loop = Loop(engine, token, world, Outward(rows=lambda targets: None, answer=lambda answer: None))
+        self.loop = Loop(engine, token, world, Outward(rows=lambda targets: None, answer=lambda answer: None), Hurry())
         self._begin()
 
     def _furnish(self, merger: Outlet, gearman: Outlet, gerrit: Outlet) -> None:
