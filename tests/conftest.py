@@ -20,12 +20,16 @@ settings.load_profile("tests")
 LATE = ("contract", "system")  # folders whose tests start processes
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Quick tests first; those of the real Gerrit next, all on one worker, while others do the rest."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """Quick tests first; those of the real Gerrit next, all on one worker, while others do the rest.
+
+    xdist reads the groups in its own hook, and pytest-randomly shuffles in its: mark before them, sort after them.
+    """
     for item in items:
         if item.get_closest_marker("gerrit"):
             item.add_marker(pytest.mark.xdist_group("gerrit"))
+    yield
     items.sort(key=_turn)
 
 
