@@ -7,6 +7,8 @@ import logging
 from collections.abc import Callable, Mapping
 
 from zuul_launcher.db.outbox import Finished
+from zuul_launcher.errors import RemoteUnavailable
+from zuul_launcher.gerrit.hostkeys import ConnectionRefused
 from zuul_launcher.gerrit.report import Reporter as GerritReporter
 from zuul_launcher.gerrit.report import ReviewOutcome
 from zuul_launcher.model.change import Change
@@ -58,4 +60,9 @@ class ReportDesk:
             return ReviewOutcome()  # there is nothing in Gerrit to comment on
         labels = [vote.label for vote in subject.approvals]
         labels += [label for record in subject.submit_records for label in record.labels]
-        return gerrit.review(subject.project, subject.id, payload.message, reporter.options, labels=labels, since=since)
+        try:
+            return gerrit.review(
+                subject.project, subject.id, payload.message, reporter.options, labels=labels, since=since
+            )
+        except ConnectionRefused as error:  # nothing was said yet; somebody has to mend a key, then it goes on
+            raise RemoteUnavailable(str(error)) from error
