@@ -43,7 +43,7 @@ class Metric(Struct, frozen=True, kw_only=True):
 METRICS = {
     "zuul_events": Metric(
         kind="count",
-        description="events that Gerrit sent",
+        description="events that Gerrit sent, and timers that fired",
         labels=("type",),
         statsd=("gerrit.event.{type}",),
     ),

@@ -3,7 +3,15 @@
 from support.states import EPOCH, add_build, add_item, make_change, make_layout, make_pipeline, make_state, tree
 
 from zuul_launcher.metrics import Measurement
-from zuul_launcher.model.events import BuildFinished, BuildLost, FactsSeen, LayoutLoaded, PromoteRequested, WorkerData
+from zuul_launcher.model.events import (
+    BuildFinished,
+    BuildLost,
+    FactsSeen,
+    LayoutLoaded,
+    PromoteRequested,
+    TimerFired,
+    WorkerData,
+)
 from zuul_launcher.model.queue import Build, Item, PipelineState, State
 from zuul_launcher.service.measure import measure, sizes
 from zuul_launcher.service.records import known
@@ -30,6 +38,12 @@ def playing() -> tuple[State, Item, Build]:
 def finished(item: Item, build: Build, result: str | None, **data: object) -> BuildFinished:
     worker = WorkerData(**data)  # type: ignore[arg-type]
     return BuildFinished(at=NOW, item=item.id, attempt=1, build=build.uuid, result=result, data=worker)
+
+
+def test_a_timer_is_counted_like_an_event_of_gerrit() -> None:
+    state, _, _ = playing()
+    fired = TimerFired(at=NOW, pipeline="gate")
+    assert measure(known(state), state, fired) == [Measurement("zuul_events", ("timer",))]
 
 
 def test_a_start_tells_the_size_of_every_pipeline() -> None:

@@ -1,13 +1,13 @@
 """What a step means for the metrics: from what was known before it, the event, and the state after it. Pure.
 
-When what is counted is v2's (behaviour.md §8.4): builds that end before anybody took them, and items that were removed
+What is counted is v2's (behaviour.md §8.4): builds that end before anybody took them, and items that were removed
 to be promoted, are not.
 """
 
 from collections import Counter
 
 from zuul_launcher.metrics import Measurement
-from zuul_launcher.model.events import AnyEvent, BuildFinished, LayoutLoaded, PromoteRequested
+from zuul_launcher.model.events import AnyEvent, BuildFinished, LayoutLoaded, PromoteRequested, TimerFired
 from zuul_launcher.model.queue import Build, State
 from zuul_launcher.service.records import Known, Place
 
@@ -16,7 +16,8 @@ TIMED = ("SUCCESS", "FAILURE")  # results of builds whose duration says somethin
 
 def measure(before: Known, state: State, event: AnyEvent) -> list[Measurement]:
     """`before`: taken before the step; its builds are those that had not ended."""
-    return [*_sizes_changed(before, state, event), *_left(before, state, event), *_build(before, event)]
+    timers = [Measurement("zuul_events", ("timer",))] if isinstance(event, TimerFired) else []
+    return [*timers, *_sizes_changed(before, state, event), *_left(before, state, event), *_build(before, event)]
 
 
 def sizes(state: State) -> list[Measurement]:
