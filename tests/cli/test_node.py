@@ -69,6 +69,7 @@ def test_a_command_that_takes_too_long_is_ended(tmp_path: Path) -> None:
         (["local", "ls", "-l"], 2, "No such option"),
         (["local"], 2, "Missing argument"),
         (["-oProxyCommand=x", "--", "ls"], 2, "No such option"),
+        (["host", "--host-key", "nonsense", "--", "ls"], 2, "it is not TYPE KEY"),
         (["a b", "--", "ls"], 2, "is no node: [USER@]HOST[:PORT]"),
         (["--", "-oProxyCommand=x", "ls"], 2, "is no node"),
     ],

@@ -34,6 +34,7 @@ LINE_SECONDS = 10.0
 
 _HOST = re.compile(r"(?:(?P<user>[^@:/\s]+)@)?(?P<host>\[[0-9a-fA-F:.%\w]+\]|[^@:/\[\]\s]+)(?::(?P<port>\d{1,5}))?")
 _PLACE = re.compile(r"(?P<node>(?:[^@:/\s]+@)?(?:\[[^\]/]+\]|[^@:/\[\]\s]+)(?::\d{1,5})?):(?P<path>/.*)", re.DOTALL)
+_HOST_KEY = re.compile(r"[\w@.-]+ [A-Za-z0-9+/]+=*( .*)?")
 _Command = TypeVar("_Command", bound=Callable[..., None])
 
 
@@ -172,6 +173,8 @@ def _ssh_node(
     parts = _HOST.fullmatch(text)
     if parts is None or parts["host"].startswith("-"):
         raise click.UsageError(f"{text!r} is no node: [USER@]HOST[:PORT]")
+    if host_key and not _HOST_KEY.fullmatch(host_key):
+        raise click.BadParameter("it is not TYPE KEY, as a file .pub has it", param_hint="--host-key")
     return SshNode(
         host=parts["host"].strip("[]"),
         user=parts["user"] or getpass.getuser(),
