@@ -1,6 +1,9 @@
 """`zuul-launcher node`: what a person types to check a node, and what they see."""
 
 import os
+import pty
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -165,3 +168,24 @@ def test_a_copy_that_fails_is_one_clear_line(tmp_path: Path) -> None:
     relative = run("copy", "local:file", tmp_path / "x")
     assert relative.exit_code == 2
     assert "is no place: NODE:/PATH with an absolute path" in relative.stderr
+
+
+def test_a_person_at_a_terminal_sees_a_bar(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(bytes(3_000_000))
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-c", "from zuul_launcher.cli.node import node; node()", "copy"]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    with subprocess.Popen(
+        [*command, str(tmp_path / "file"), f"local:{tmp_path}/copy"], stderr=theirs, env=environment
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        try:
+            while chunk := os.read(ours, 65536):
+                shown += chunk
+        except OSError:
+            pass  # how a terminal ends
+        assert process.wait(60) == 0
+    os.close(ours)
+    assert "file" in shown.decode()
+    assert "3.0/3.0 MB" in shown.decode()

@@ -5,16 +5,13 @@ All of them are this machine, so that a test sees from outside what happened. Th
 
 import getpass
 import os
-import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support.services import program
-from support.waiting import free_port, wait_until
+from support import remoting_nodes
 
 from zuul_launcher.remoting import Channel, LocalChannel, SshNode, connect_ssh, connect_subprocess
 
@@ -24,17 +21,21 @@ KINDS = ("here", *CHANNELS)  # `here`: no channel at all
 
 @dataclass(frozen=True)
 class Sshd:
-    """A real OpenSSH server for the user who runs the tests."""
+    """A real OpenSSH server for the user who runs the tests, and all that is needed to log in."""
 
     port: int
     key: Path
     host_key: str
     known_hosts: Path
+    cache: Path
     user: str
 
     @property
     def node(self) -> SshNode:
-        return SshNode("127.0.0.1", self.user, port=self.port, key=self.key, known_hosts=self.known_hosts)
+        python = ("env", f"XDG_CACHE_HOME={self.cache}", "python3")
+        return SshNode(
+            "127.0.0.1", self.user, port=self.port, key=self.key, known_hosts=self.known_hosts, python=python
+        )
 
 
 @contextmanager
@@ -55,35 +56,8 @@ def opened(kind: str, folder: Path) -> Iterator[Channel | None]:
 
 @contextmanager
 def sshd(folder: Path) -> Iterator[Sshd]:
-    """A server that knows one key, with all its files in the folder."""
-    daemon = program("sshd")
-    assert daemon is not None
-    folder.chmod(0o700)
-    for name in ("host", "user"):
-        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(folder / name)]
-        subprocess.run(command, check=True, timeout=60)
-    port, host_key = free_port(), (folder / "host.pub").read_text().strip()
-    (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {host_key}\n")
-    (folder / "config").write_text(
-        f"ListenAddress 127.0.0.1:{port}\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/user.pub\nPidFile none\n"
-        "StrictModes no\nUsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n"
-        f"SetEnv XDG_CACHE_HOME={folder}/cache\n"
-    )
-    if os.getuid() == 0:
-        Path("/run/sshd").mkdir(exist_ok=True)
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([daemon, "-D", "-e", "-f", str(folder / "config")], stderr=log)
-    try:
-        wait_until(lambda: _answers(port), what="sshd")
-        yield Sshd(port, folder / "user", host_key, folder / "known_hosts", getpass.getuser())
-    finally:
-        process.terminate()
-        process.wait(60)
-
-
-def _answers(port: int) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", port), 1) as connection:
-            return connection.recv(4) == b"SSH-"
-    except OSError:
-        return False
+    """Runs as long as the block, with all its files in the folder."""
+    with remoting_nodes.sshd(folder / "ssh") as server:
+        known_hosts = folder / "known_hosts"
+        known_hosts.write_text(f"[127.0.0.1]:{server.port} {server.host_key}\n")
+        yield Sshd(server.port, server.key, server.host_key, known_hosts, folder / "cache", getpass.getuser())
