@@ -8,6 +8,7 @@ from zuul_launcher.model.queue import Worker
 
 class Event(Struct, frozen=True, kw_only=True, tag=True, omit_defaults=True):
     at: float  # epoch seconds, as the shell saw it
+    blanked: tuple[str, ...] = ()  # in words: texts that are not as they came, since a pattern ran too long on them
 
 
 class Trigger(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -14,7 +14,7 @@ from zuul_launcher.layout.load import load as load_layout_file
 from zuul_launcher.layout.problems import LayoutErrors
 from zuul_launcher.metrics import Metrics
 from zuul_launcher.model.actions import Answer
-from zuul_launcher.model.events import LayoutLoaded, LayoutRefused, Triggered
+from zuul_launcher.model.events import FactsSeen, LayoutLoaded, LayoutRefused, Triggered
 from zuul_launcher.model.layout import Layout
 from zuul_launcher.service import gauges, payload
 from zuul_launcher.service.clock import Clock
@@ -26,6 +26,7 @@ from zuul_launcher.service.measure import sizes
 from zuul_launcher.service.notices import Notices
 from zuul_launcher.service.outlet import Outlet
 from zuul_launcher.service.publisher import Publisher
+from zuul_launcher.service.screening import Screening
 from zuul_launcher.service.storage import LEASE_SECONDS, Storage, open_storage, prepare
 from zuul_launcher.service.threads import Crew
 from zuul_launcher.settings import GerritConnection, Settings
@@ -117,6 +118,9 @@ class Scheduler:
         outward = Outward(rows=self._wake, answer=self._answer, measured=self._metrics.note)
         self._loop = Loop(storage.engine, storage.token, world, outward, self._stopping)
         if self._loop.state.layout != layout_hash:
+            slow = self._slow_patterns(layout)
+            if slow:
+                raise ConfigurationError("\n".join(slow))
             self._loop.take(Envelope(LayoutLoaded(at=self._clock(), layout=layout_hash), layout=layout))
         self._publisher = Publisher(self._board, self.settings.zuul, parameters, VERSION, self._clock)
         self._gerrits = [
@@ -125,7 +129,7 @@ class Scheduler:
                 storage,
                 self._inbox,
                 others=gerrits,
-                concerns=lambda project: project in self._layout().projects,
+                layout=self._layout,
                 measured=self._metrics.note,
                 clock=self._clock,
                 stopping=self._stopping,
@@ -267,6 +271,7 @@ class Scheduler:
         errors = [f"layout: {error}" for error in self._loop.state.layout_errors]
         troubles = [self._gearman.trouble, *(gerrit.trouble for gerrit in self._gerrits)]
         errors += [trouble for trouble in troubles if trouble]
+        errors += [complaint for gerrit in self._gerrits for complaint in gerrit.complaints]
         parked = self._parked + self._loop.put_aside
         if parked:
             errors.append(f"{parked} events could not be worked on and were put aside: see the log")
@@ -284,14 +289,29 @@ class Scheduler:
         try:
             layout, layout_hash = self._read_layout()
         except ConfigurationError as error:
-            lines = [str(one) for one in error.problems] if isinstance(error, LayoutErrors) else [str(error)]
-            for line in lines:
-                log.error("the new layout is refused, the old one stays: %s", line)
-            self._inbox.put(Envelope(LayoutRefused(at=now, errors=tuple(lines))))
+            problems = [str(one) for one in error.problems] if isinstance(error, LayoutErrors) else [str(error)]
+            self._refuse_layout(problems)
+            return
+        slow = self._slow_patterns(layout)
+        if slow:
+            self._refuse_layout(slow)
             return
         prepare(self._storage, layout, layout_hash, now)
         self._inbox.put(Envelope(LayoutLoaded(at=now, layout=layout_hash), layout=layout))
         log.info("the layout was read again: %s", layout_hash[:12])
+
+    def _refuse_layout(self, problems: Sequence[str]) -> None:
+        for problem in problems:
+            log.error("the new layout is refused, the old one stays: %s", problem)
+        self._inbox.put(Envelope(LayoutRefused(at=self._clock(), errors=tuple(problems))))
+
+    def _slow_patterns(self, layout: Layout) -> tuple[str, ...]:
+        """What keeps a new layout out: its patterns will be tried on all that is here already."""
+        screening = Screening(lambda: layout)
+        try:
+            return screening.slow_on(FactsSeen(at=self._clock(), facts=tuple(self._loop.state.subjects.values())))
+        finally:
+            screening.stop()
 
     def _renew_lease(self) -> None:
         seconds = self._tuning.lease

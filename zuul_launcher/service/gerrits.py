@@ -12,11 +12,13 @@ from zuul_launcher.gerrit.ssh import Commands
 from zuul_launcher.gerrit.watch import Watch
 from zuul_launcher.metrics import Measurement
 from zuul_launcher.model.events import Trigger
+from zuul_launcher.model.layout import Layout
 from zuul_launcher.service.inbox import Inbox
 from zuul_launcher.service.intake import Intake, Line
 from zuul_launcher.service.outlet import Delivered, Delivery, Outlet
 from zuul_launcher.service.payload import FetchPayload, gerrit_target, query_target
 from zuul_launcher.service.reporting import ReportDesk
+from zuul_launcher.service.screening import Screening
 from zuul_launcher.service.storage import Storage
 from zuul_launcher.service.threads import Crew
 from zuul_launcher.settings import GerritConnection
@@ -34,7 +36,7 @@ class Gerrit:
         inbox: Inbox,
         *,
         others: Mapping[str, GerritConnection],
-        concerns: Callable[[str], bool],
+        layout: Callable[[], Layout],
         measured: Callable[[Sequence[Measurement]], None],
         clock: Callable[[], float],
         stopping: threading.Event,
@@ -63,8 +65,9 @@ class Gerrit:
             inbox,
             query,
             resolver,
+            Screening(layout),
             strip_branch_ref=settings.strip_branch_ref,
-            concerns=concerns,
+            concerns=lambda project: project in layout().projects,
             measured=measured,
             clock=clock,
             stopping=stopping,
@@ -82,6 +85,11 @@ class Gerrit:
     @property
     def outlets(self) -> tuple[Outlet, Outlet]:
         return self.outlet, self.questions
+
+    @property
+    def complaints(self) -> list[str]:
+        """Of patterns that run too long."""
+        return list(self.intake.screening.complaints)
 
     def start(self, crew: Crew, stored: list[journal.Received], done: list[Trigger]) -> None:
         """`stored`: lines that an earlier process received and did not get to; `done`: what it worked on lately."""

@@ -25,8 +25,9 @@ from zuul_launcher.gerrit.record import ParseError
 from zuul_launcher.gerrit.resolve import Resolver
 from zuul_launcher.metrics import Measurement
 from zuul_launcher.model.change import Change
-from zuul_launcher.model.events import SiblingsSeen, Trigger
+from zuul_launcher.model.events import SiblingsSeen, Trigger, Triggered
 from zuul_launcher.service.inbox import Envelope, Inbox
+from zuul_launcher.service.screening import Screening
 
 RETRY_DELAYS = (1.0, 2.0, 5.0, 10.0, 30.0)  # seconds between tries while Gerrit or the database is away
 REMEMBERED = 2000  # triggers, to tell what catching up has missed from what was seen
@@ -57,6 +58,7 @@ class Intake:
         inbox: Inbox,
         query: Query,
         resolver: Resolver,
+        screening: Screening,
         *,
         strip_branch_ref: bool,
         concerns: Callable[[str], bool],
@@ -71,6 +73,7 @@ class Intake:
         self._inbox = inbox
         self._query = query
         self._resolver = resolver
+        self.screening = screening  # for `ask` only
         self._strip_branch_ref = strip_branch_ref
         self._concerns = concerns
         self._measured = measured
@@ -120,6 +123,7 @@ class Intake:
         """Until `stop`."""
         while not self._stopping.is_set():
             self._work.get()()
+        self.screening.stop()
 
     def stop(self) -> None:
         """After `stopping` is set: wake `run`."""
@@ -155,7 +159,7 @@ class Intake:
             self._discard(line)
             return
         try:
-            event = self._patiently(lambda: self._resolver.resolve(trigger, line.at))
+            event = self._patiently(lambda: self._screened(trigger, line.at))
         except (DependencyProblem, RemoteError) as error:
             log.warning("%s: %s of %s is dropped: %s", self._connection, trigger.type, trigger.number, error)
             event = None
@@ -163,8 +167,13 @@ class Intake:
             return  # it is stored: the next start takes it up
         if event is None:
             self._discard(line)
+            self._inbox.wake()  # the page may have to tell why
         else:
             self._inbox.put(Envelope(event, received=(line.id,)))
+
+    def _screened(self, trigger: Trigger, at: float) -> Triggered | None:
+        event = self._resolver.resolve(trigger, at)
+        return None if event is None else self.screening.screen(event)
 
     def _find_siblings(self, project: str, row: int) -> None:
         subjects: tuple[str, ...] = ()
@@ -176,8 +185,10 @@ class Intake:
             subjects, facts = found
         except RemoteError as error:
             log.warning("%s: the open changes of %s could not be asked for: %s", self._connection, project, error)
-        event = SiblingsSeen(at=self._clock(), subjects=subjects, facts=facts)
-        self._inbox.put(Envelope(event, finished=(Finished(id=row),)))
+        siblings = SiblingsSeen(at=self._clock(), subjects=subjects, facts=facts)
+        event = self._patiently(lambda: self.screening.screen(siblings))
+        if event is not None:  # else told to stop
+            self._inbox.put(Envelope(event, finished=(Finished(id=row),)))
 
     def _matters(self, trigger: Trigger) -> bool:
         """Gerrit also tells of every vote as an update of refs/changes/*."""

@@ -6,7 +6,7 @@ jobs are answered on the spot.
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -14,12 +14,14 @@ from msgspec import Struct
 from zuul_launcher.errors import RemoteError
 from zuul_launcher.model.actions import Answer
 from zuul_launcher.model.change import ZERO_REVISION, Ref
-from zuul_launcher.model.events import DequeueRequested, EnqueueRequested, PromoteRequested
+from zuul_launcher.model.events import DequeueRequested, EnqueueRequested, PromoteRequested, Request
 from zuul_launcher.model.layout import Layout
 from zuul_launcher.service.inbox import Envelope, Inbox
 from zuul_launcher.service.intake import Intake
 
 WHO = "an administrator"
+
+R = TypeVar("R", bound=Request)
 
 log = logging.getLogger("zuul_launcher.requests")
 
@@ -99,7 +101,22 @@ class Requests:
                 self._answer(request, f"{function} is not known here", b"")
 
     def _put(self, kind: type[Any], request: str, **facts: object) -> None:
-        self._inbox.put(Envelope(kind(at=self._clock(), request=request, who=WHO, **facts)))
+        self._inbox.put(Envelope(self._made(kind, request, **facts)))
+
+    def _made(self, kind: type[R], request: str, **facts: Any) -> R:
+        return kind(at=self._clock(), request=request, who=WHO, **facts)
+
+    def _put_screened(self, intake: Intake, event: EnqueueRequested) -> None:
+        """On the thread of the intake."""
+        try:
+            screened = intake.screening.screen(event)
+        except RemoteError as error:
+            self._answer(event.request, str(error), b"")
+            return
+        if screened is None:
+            self._answer(event.request, f"{event.name}: {intake.screening.complaints[-1]}", b"")
+        else:
+            self._inbox.put(Envelope(screened))
 
     def _dequeue(self, request: str, wanted: Dequeue) -> None:
         name = wanted.change or wanted.ref
@@ -126,7 +143,7 @@ class Requests:
                 self._answer(request, str(error), b"")
                 return
             facts: dict[str, object] = {} if found is None else {"subject": found[0], "facts": found[1]}
-            self._put(EnqueueRequested, request, name=wanted.change, **common, **facts)
+            self._put_screened(intake, self._made(EnqueueRequested, request, name=wanted.change, **common, **facts))
 
         intake.ask(look_up)
 
@@ -142,7 +159,7 @@ class Requests:
             oldrev=wanted.oldrev,
             newrev=wanted.newrev,
         )
-        self._put(
+        event = self._made(
             EnqueueRequested,
             request,
             pipeline=wanted.pipeline,
@@ -152,6 +169,11 @@ class Requests:
             subject=ref.key,
             facts=(ref,),
         )
+        intake = self._intake_of(wanted.pipeline)
+        if intake is None:
+            self._inbox.put(Envelope(event))
+        else:
+            intake.ask(lambda: self._put_screened(intake, event))
 
     def _intake_of(self, pipeline: str) -> Intake | None:
         """The Gerrit that knows the pipeline's changes; None if there is no such pipeline (the gate says so)."""
