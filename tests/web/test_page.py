@@ -59,7 +59,10 @@ class Screen:
         return text
 
     def texts(self, selector: str) -> list[str]:
-        return [element.text for element in self.browser.find_elements(By.CSS_SELECTOR, selector)]
+        texts: list[str] = self.browser.execute_script(  # in one go: the page may be drawn again meanwhile
+            "return [...document.querySelectorAll(arguments[0])].map((found) => found.innerText.trim())", selector
+        )
+        return texts
 
     def wait(self, condition: Callable[[], Any]) -> None:
         WebDriverWait(self.browser, DEADLINE, poll_frequency=0.1).until(lambda _: condition())

@@ -10,6 +10,7 @@ import queue
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 import paramiko
 from paramiko.common import (
@@ -108,18 +109,14 @@ class Server:
     def _run(self, channel: paramiko.Channel, command: str, who: Account, environment: dict[str, str]) -> None:
         self.faults.said.append(f"{who.username}: {command}")
         self.faults.answering.wait()
-        try:
-            status = self._do(channel, split(command), who, environment)
-        except RemoteError as error:
-            status = _fail(channel, f"fatal: {error}")
-        except (OSError, EOFError):
-            status = None  # the client is gone
-        try:
+        with suppress(OSError, EOFError):  # the client is gone
+            try:
+                status = self._do(channel, split(command), who, environment)
+            except RemoteError as error:
+                status = _fail(channel, f"fatal: {error}")
             if status is not None:
                 channel.send_exit_status(status)
-        except (OSError, EOFError):
-            pass  # the client is gone
-        finally:
+        with suppress(OSError, EOFError):
             channel.close()
 
     def _do(self, channel: paramiko.Channel, words: list[str], who: Account, environment: dict[str, str]) -> int | None:
