@@ -10,6 +10,7 @@ from zuul_launcher.cli.admin import dequeue, enqueue, enqueue_ref, promote, show
 from zuul_launcher.cli.demo import demo
 from zuul_launcher.cli.gear import gear, gearman
 from zuul_launcher.cli.merger import merger
+from zuul_launcher.cli.node import node
 from zuul_launcher.cli.scheduler import scheduler
 from zuul_launcher.cli.serve import serve
 from zuul_launcher.cli.validate import validate
@@ -18,7 +19,7 @@ from zuul_launcher.log import set_up
 from zuul_launcher.settings import SEARCH, Settings, load
 
 PROGRAMS = ("demo", "gearman", "merger", "scheduler", "serve")  # tell what they do; commands only what goes wrong
-NEEDS_NO_FILE = ("demo", "gear", "gearman", "validate")
+NEEDS_NO_FILE = ("demo", "gear", "gearman", "node", "validate")
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -74,6 +75,7 @@ for command in (
     show,
     validate,
     gear,
+    node,
 ):
     main.add_command(command)
 
