@@ -10,6 +10,7 @@ from zuul_launcher.cli.admin import dequeue, enqueue, enqueue_ref, promote, show
 from zuul_launcher.cli.demo import demo
 from zuul_launcher.cli.gear import gear, gearman
 from zuul_launcher.cli.merger import merger
+from zuul_launcher.cli.migrate import migrate
 from zuul_launcher.cli.node import node
 from zuul_launcher.cli.scheduler import scheduler
 from zuul_launcher.cli.serve import serve
@@ -74,6 +75,7 @@ for command in (
     promote,
     show,
     validate,
+    migrate,
     gear,
     node,
 ):
