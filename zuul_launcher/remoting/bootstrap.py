@@ -116,7 +116,10 @@ def _within(
 
 def _shake(transport: Transport, begin: bytes, ours: Peer, reader: PreambleReader) -> tuple[Peer, bytes]:
     if begin:
-        transport.write([begin])
+        try:
+            transport.write([begin])
+        except OSError:
+            pass  # it has ended: what it said is read below
     space = memoryview(bytearray(1 << 16))
     found = None
     while found is None:

@@ -129,7 +129,10 @@ class Channel:
             raise
         if not answered and future.cancel():
             raise CallTimeout(f"{self.name}: {future.what} gave no answer within {timeout:g} s")
-        return future.result()
+        try:
+            return future.result()
+        finally:
+            del future  # as in `result`: an error that is raised must not keep itself, and all frames, alive
 
     # What goes along
 
@@ -153,8 +156,6 @@ class Channel:
         self.ending.check()
         number = end.number = self._pipe_numbers.take(self.pipes, end)
         end.channel = self
-        if isinstance(end, PipeWriter):
-            end.opened(self.info.window)
         return number
 
     def adopt_pipe(self, number: int, end: PipeReader | PipeWriter) -> bool:
@@ -163,8 +164,7 @@ class Channel:
             return False
         end.channel, end.number = self, number
         self.pipes[number] = end
-        if isinstance(end, PipeWriter):
-            end.opened(self.info.window)
+        end.departed()
         return True
 
     # The end
@@ -236,11 +236,11 @@ class Channel:
             body = b"".join(_DROPPED.pack(number, count) for number, count in dropped)
             self.wire.send(frames.UNEXPORT, 0, body)
 
-    def decode_job(self, message: Frame) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
-        """What a CALL or PROXY_CALL asks for."""
+    def decode_job(self, message: Frame, start: int) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
+        """What a CALL or PROXY_CALL asks for, whose content begins there."""
         if message.kind == frames.CALL:
-            return self.side.decode_call(message.body, 1)
-        number, name, args, keywords = self.side.decode_value(message.body, 1)
+            return self.side.decode_call(message.body, start)
+        number, name, args, keywords = self.side.decode_value(message.body, start)
         if type(args) is not tuple or type(keywords) is not dict:
             raise ProtocolError("a method call that is none")
         return self.exports.method(number, name), args, keywords

@@ -113,6 +113,8 @@ def _content(value: Any) -> tuple[bytes, list[tuple[str, Any]]]:
     if name in TRANSFERABLE and dataclasses.is_dataclass(value):
         names = [field.name for field in dataclasses.fields(value)]
         return b"D", [("", name), ("", names), *((f".{field}", getattr(value, field)) for field in names)]
+    if cls.__name__ in ("generator", "coroutine", "async_generator"):
+        raise _Unencodable(f"a {cls.__name__} is no result: use a pipe")
     hint = "mark it with @transferable" if dataclasses.is_dataclass(value) or isinstance(value, enum.Enum) else ""
     raise _Unencodable(f"{cls.__module__}.{cls.__qualname__} is no plain data{hint and f' ({hint})'}")
 

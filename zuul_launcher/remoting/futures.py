@@ -102,9 +102,12 @@ class RemoteFuture:
                     self._value = decode()
                 except BaseException as error:  # given to everybody who asks
                     self._error = error
-        if self._error is not None:
+        if self._error is None:
+            return self._value
+        try:
             raise self._error
-        return self._value
+        finally:
+            del self, decode  # the error knows this frame: it must not know the error, or both stay until a collection
 
     def __await__(self) -> Generator[Any, None, Any]:
         import asyncio

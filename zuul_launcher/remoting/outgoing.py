@@ -15,10 +15,11 @@ import marshal
 import pickle
 import sys
 import threading
+from collections import ChainMap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import cloudpickle  # type: ignore[import-untyped] # it has no types
 
@@ -60,7 +61,7 @@ class Encoder:
 
     def _pickle(self, value: Any) -> bytes:
         buffer = io.BytesIO()
-        pickler = cloudpickle.Pickler if self._versions[0] == self._versions[1] else _OtherVersion
+        pickler = _Pickler if self._versions[0] == self._versions[1] else _OtherVersion
         made = pickler(buffer, protocol=5)
         made.versions = self._versions
         made.dump(value)
@@ -144,10 +145,19 @@ def _names(code: CodeType) -> frozenset[str]:
     return frozenset(code.co_names).union(*map(_names, inner))
 
 
-class _OtherVersion(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle has no types
-    """Refuses what only the same Python version could read."""
+def _refuse_file(file: Any) -> Any:
+    raise TypeError(f"cannot pickle an open file ({type(file).__name__})")
 
-    versions = ("", "")
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle has no types
+    """Sends no copy of an open file's content."""
+
+    dispatch_table: ClassVar[Any] = ChainMap({io.TextIOWrapper: _refuse_file}, cloudpickle.Pickler.dispatch_table)
+    versions: tuple[str, str] = ("", "")
+
+
+class _OtherVersion(_Pickler):
+    """Refuses what only the same Python version could read."""
 
     def reducer_override(self, instance: Any) -> Any:
         if isinstance(instance, (FunctionType, type)) and not is_by_reference(instance):
@@ -207,7 +217,7 @@ def _reason(value: Any) -> str | None:
     return None
 
 
-class _Probe(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle has no types
+class _Probe(_Pickler):
     """Pickles, but for what changes its shape on the way: that may be sent once only."""
 
     def persistent_id(self, instance: Any) -> Any:

@@ -54,7 +54,7 @@ class Pipe(Portable, kind="pipe"):
         end = self._reader or self._writer
         assert end is not None
         self._sent = True
-        number = channel.open_pipe(end)
+        number = channel.open_pipe(end)  # data may follow once the message is on its way, see `departed`
         if travel.parcel is not None:
             travel.parcel.append(_Sent(self, end))
         return [number, self._writer is not None]
@@ -66,14 +66,25 @@ class Pipe(Portable, kind="pipe"):
     @classmethod
     def arrive(cls, data: Any, channel: Channel) -> Any:
         number, reads_here = data
-        end: PipeReader | PipeWriter = PipeReader() if reads_here else PipeWriter()
-        if type(number) is not int or not channel.adopt_pipe(number, end):
+        end: PipeReader | PipeWriter = PipeWriter()
+        if reads_here:
+            end = _announced(number)
+        elif type(number) is not int or not channel.adopt_pipe(number, end):
             raise ResultRejected(f"a pipe of number {number!r:.40}, which is in use or not the far side's")
-        if travel.parcel is not None:
+        elif travel.parcel is not None:
             travel.parcel.append(end)
         pipe = cls(end, None) if isinstance(end, PipeReader) else cls(None, end)
         pipe._sent = True
         return pipe
+
+
+def _announced(number: Any) -> PipeReader:
+    """The end that was made when the message came; the writer may have closed meanwhile."""
+    for end in travel.parcel or ():
+        if isinstance(end, PipeReader) and end.number == number and not end.is_claimed:
+            end.is_claimed = True
+            return end
+    raise ResultRejected(f"a pipe of number {number!r:.40}, which was not announced")
 
 
 class _Sent:
@@ -87,8 +98,13 @@ class _Sent:
         self._end.undo()
         self._pipe.undo()
 
+    @property
+    def announced_pipe(self) -> int | None:
+        """The number, if it is read on the far side."""
+        return self._end.number if isinstance(self._end, PipeWriter) else None
+
     def departed(self) -> None:
-        """The far side is going to have the other end."""
+        self._end.departed()
 
     def answered(self) -> None:
         self._end.answered()

@@ -69,6 +69,7 @@ class PipeReader(End):
 
     def __init__(self) -> None:
         super().__init__()
+        self.is_claimed = False  # by the message that announced it
         self._parts: deque[bytes] = deque()
         self._offset = 0  # in the first part
         self._size = 0
@@ -76,6 +77,9 @@ class PipeReader(End):
 
     def readable(self) -> bool:
         return True
+
+    def departed(self) -> None:
+        """The other end is on its way."""
 
     def feed(self, data: bytes, window: int) -> None:
         """Data from the far side, on the reader thread of the channel."""
@@ -221,11 +225,10 @@ class PipeWriter(End):
     def writable(self) -> bool:
         return True
 
-    def opened(self, window: int) -> None:
-        """The other end is on its way, and takes this many bytes."""
-        with self.condition:
-            self._credit = window
-            self.condition.notify_all()
+    def departed(self) -> None:
+        """The other end is on its way, and takes a window."""
+        if self.channel is not None:
+            self.credit(self.channel.info.window)
 
     def credit(self, count: int) -> None:
         """The reader has consumed."""

@@ -49,8 +49,33 @@ class Export(Portable, kind="proxy"):
         if type(number) is not int:
             raise ResultRejected("a proxy without a number")
         if not far:
-            return channel.exports.find(number).instance
+            return _held(channel, number)
         return channel.imports.proxy(number, frozenset(str(name) for name in methods))
+
+
+def _held(channel: Channel, number: int) -> Any:
+    """An own object that comes home; the message that brings it holds it."""
+    for item in travel.parcel or ():
+        if isinstance(item, Entry) and item.number == number:
+            return item.instance
+    return channel.exports.find(number).instance
+
+
+class _Home:
+    """A proxy on its way home lives until the message is there."""
+
+    def __init__(self, proxy: Proxy, number: int) -> None:
+        self._proxy = proxy
+        self.announced_proxy = number
+
+    def undo(self) -> None:
+        """The proxy stays as it was."""
+
+    def departed(self) -> None:
+        """Held until the request is answered."""
+
+    def answered(self) -> None:
+        """Let go with the parcel."""
 
 
 class _Count:
@@ -70,8 +95,11 @@ class _Count:
         """The far side says itself what it has dropped."""
 
 
-class _Entry:
-    def __init__(self, export: Export) -> None:
+class Entry:
+    """An object that the far side knows."""
+
+    def __init__(self, export: Export, number: int) -> None:
+        self.number = number
         self.instance = export.instance
         self.methods = export.methods
         self.origin = export.origin
@@ -83,7 +111,7 @@ class Exports:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._entries: dict[int, _Entry] = {}
+        self._entries: dict[int, Entry] = {}
         self._numbers: dict[int, int] = {}  # id of the object → its number
         self._next = 0
         self._released: deque[tuple[int, str]] = deque(maxlen=_REMEMBERED)
@@ -98,13 +126,17 @@ class Exports:
             if number is None:
                 self._next += 1
                 number = self._numbers[id(export.instance)] = self._next
-                self._entries[number] = _Entry(export)
+                self._entries[number] = Entry(export, number)
             entry = self._entries[number]
             entry.methods |= export.methods
             entry.count += 1
             return number
 
-    def find(self, number: int) -> _Entry:
+    def peek(self, number: int) -> Entry | None:
+        """None: it was released, or never sent."""
+        return self._entries.get(number)
+
+    def find(self, number: int) -> Entry:
         """ProxyGone: it was released, or never sent."""
         entry = self._entries.get(number)
         if entry is None:
@@ -192,6 +224,8 @@ class Proxy(Portable):
     def depart(self, channel: Channel) -> Any:
         if channel is not self._channel:
             raise WrongChannel(f"a proxy of {self._channel.name} cannot travel over {channel.name}")
+        if travel.parcel is not None:
+            travel.parcel.append(_Home(self, self._number))
         return [False, self._number, []]
 
     @classmethod

@@ -32,8 +32,7 @@ def record(error: BaseException, depth: int = 0, seen: frozenset[int] = frozense
     if isinstance(error, RemoteTraceback):
         text = str(error)
     else:
-        chain = depth == 0
-        text = "".join(traceback.format_exception(cls, error, error.__traceback__, chain=chain))
+        text = "".join(traceback.format_exception(cls, error, error.__traceback__, chain=False))
     return {
         "type": f"{cls.__module__}:{cls.__qualname__}",
         "mro": [f"{base.__module__}:{base.__qualname__}" for base in cls.__mro__],

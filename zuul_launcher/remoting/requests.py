@@ -1,6 +1,7 @@
 """Calls of this side that wait for an answer, and calls of the far side that run here. Runs on the node too.
 
-An answer is RESULT (`io u32`, value) or ERROR (`io u32`, record); `io` counts what was written to pipes before it.
+A request is `depth u8`, the announcement of pipes, and the content. An answer is RESULT (value) or ERROR (record),
+after `io u32`, which counts what was written to pipes before it, and an announcement.
 A call that ends closes the pipes that came with it first, and says which proxies it has dropped.
 """
 
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from zuul_launcher.remoting import codec, frames, records
+from zuul_launcher.remoting.announcement import NOTHING, announcement, expect
 from zuul_launcher.remoting.context import CallContext, running
 from zuul_launcher.remoting.errors import Cancelled, MessageTooLarge, NestingTooDeep
 from zuul_launcher.remoting.factory import created
@@ -64,7 +66,8 @@ class Outgoing:
         parcel: list[Any] = []
         try:
             with travelling(channel, parcel):
-                body = bytes((depth,)) + encode()
+                content = encode()
+            body = bytes((depth,)) + announcement(parcel) + content
             if len(body) > channel.settings.max_message:
                 raise MessageTooLarge(f"{what}: {len(body)} bytes; the limit is {channel.settings.max_message}")
         except BaseException:
@@ -87,24 +90,25 @@ class Outgoing:
 
     def answered(self, message: frames.Frame) -> None:
         """RESULT or ERROR, on the reader thread."""
-        future, parcel = self._open.pop(message.request, (None, ()))
-        if future is None:
+        if message.request not in self._open:
             return
+        ends, held, start = expect(self._channel, message.body, _IO.size)
+        future, parcel = self._open.pop(message.request)
         for item in parcel:
             item.answered()
 
         def decode() -> Any:
-            return self._value(message)
+            return self._value(message, start, [*ends, *held])
 
         if not future.settle(decode):
             self._channel.notify(lambda: _ignore(decode))  # its proxies are to be let go
 
-    def _value(self, message: frames.Frame) -> Any:
+    def _value(self, message: frames.Frame, start: int, parcel: list[Any]) -> Any:
         channel = self._channel
-        with travelling(channel, []):
+        with travelling(channel, parcel):
             if message.kind == frames.ERROR:
-                raise records.restore(codec.decode(message.body, _IO.size), channel.name)
-            return channel.side.decode_value(message.body, _IO.size)
+                raise records.restore(codec.decode(message.body, start), channel.name)
+            return channel.side.decode_value(message.body, start)
 
     def fail(self, error: Callable[[], BaseException]) -> None:
         """The channel has ended: none is answered any more."""
@@ -180,7 +184,9 @@ class Request:
         self._number = message.request
         self._table = table
         self._lock = threading.Lock()
-        self._parcel: list[Any] = []
+        ends, self._held, self._start = expect(channel, message.body, 1)
+        self._parcel: list[Any] = list(ends)  # what is to be ended with the call
+        self._leaving: list[Any] = []  # what the result takes along
         self._job: Any = None
         self.began = time.monotonic()
         self.what = "a call"
@@ -198,16 +204,19 @@ class Request:
             threading.Thread(target=self.context.cancel, name="cancel", daemon=True).start()
 
     def prepare(self) -> bool:
-        """Decode."""
+        """Decode, even what was cancelled: proxies in it are to be dropped in order."""
         message, self._message = self._message, None
         assert message is not None
         try:
-            if self.context.cancelled:
-                raise Cancelled("the call was cancelled before it began")
             if self.context.depth > MAX_DEPTH:
                 raise NestingTooDeep(f"calls that call back are nested deeper than {MAX_DEPTH}")
-            with travelling(self._channel, self._parcel), running(self.context):
-                self._job = self._channel.decode_job(message)
+            held, self._held = self._held, []
+            arriving = [*self._parcel, *held]
+            with travelling(self._channel, arriving), running(self.context):
+                try:
+                    self._job = self._channel.decode_job(message, self._start)
+                finally:
+                    self._parcel = [item for item in arriving if hasattr(item, "finish")]
             self.what = getattr(self._job[0], "__qualname__", "a call")
             with self._lock:
                 if self.context.cancelled:
@@ -229,6 +238,9 @@ class Request:
         if cancelled:
             self._channel.pool.rejoin()
         self._answer(kind, body)
+        for item in self._leaving:
+            item.departed()
+        self._leaving.clear()
 
     def _outcome(self) -> tuple[int, bytes]:
         function, args, keywords = self._job
@@ -249,6 +261,7 @@ class Request:
         try:
             with travelling(self._channel, parcel):
                 body = self._channel.side.encode_value(value)
+            body = announcement(parcel) + body
             limit = self._channel.settings.max_message
             if len(body) > limit:
                 raise MessageTooLarge(f"the result has {len(body)} bytes; the limit is {limit}")
@@ -256,21 +269,30 @@ class Request:
             for item in parcel:
                 item.undo()
             raise
+        self._leaving = parcel
         return body
 
     def _end(self, error: BaseException | None) -> None:
-        for end in self._parcel:
+        """End what came with the call. A file that cannot be written to its end makes the call fail."""
+        parcel, self._parcel = self._parcel, []
+        first: Exception | None = None
+        for end in parcel:
             try:
                 end.finish(error)
-            except Exception:  # noqa: S110 - the channel is lost: the answer meets that too
-                pass
-        self._parcel = []
+            except Exception as failed:
+                first = first or failed
+        try:
+            if first is not None and error is None:
+                raise first
+        finally:
+            del first  # it knows this frame
 
     def _report(self, error: BaseException) -> tuple[int, bytes]:
         try:
-            return frames.ERROR, codec.encode(records.record(error))
+            return frames.ERROR, NOTHING + codec.encode(records.record(error))
         except Exception as broken:  # an error class may do anything
-            return frames.ERROR, codec.encode(records.record(RuntimeError(f"{type(error).__name__}: {broken!r:.200}")))
+            other = RuntimeError(f"{type(error).__name__}: {broken!r:.200}")
+            return frames.ERROR, NOTHING + codec.encode(records.record(other))
 
     def _answer(self, kind: int, body: bytes) -> None:
         self._table.pop(self._number, None)
