@@ -24,18 +24,18 @@ class Functions:
         return self.anything or name in self.names
 
 
-def read_includes(reading: Reading, node: Node | None, layout: Path) -> tuple[tuple[str, ...], Functions]:
-    """Absolute paths in order, and what they define. Relative ones start at the layout file, links followed."""
+def read_includes(reading: Reading, nodes: list[Node], layout: Path) -> tuple[tuple[str, ...], Functions]:
+    """Absolute paths in order, and what they define. `layout`: where relative ones start, links followed."""
     paths: list[str] = []
     functions = Functions()
-    for one in reading.items(node) if node else []:
+    for one in nodes:
         fields = reading.fields(one, ("python-file",), required=["python-file"])
         text = fields.read("python-file", reading.name) if fields else None
         if fields is None or text is None:
             functions.anything = True
             continue
         try:
-            path = (layout.resolve().parent / Path(text).expanduser()).absolute()
+            path = path_from(layout, text)
             if path.stat().st_size > MAXIMUM_BYTES:
                 raise OSError(0, f"it is larger than {MAXIMUM_BYTES:,} bytes")
             source = path.read_bytes()
@@ -49,6 +49,11 @@ def read_includes(reading: Reading, node: Node | None, layout: Path) -> tuple[tu
     return tuple(paths), functions
 
 
+def path_from(layout: Path, text: str) -> Path:
+    """Absolute. RuntimeError: there is no such user's home."""
+    return (layout.resolve().parent / Path(text).expanduser()).absolute()
+
+
 def _look_through(reading: Reading, source: bytes, path: str, functions: Functions) -> None:
     try:
         with warnings.catch_warnings():
@@ -56,25 +61,25 @@ def _look_through(reading: Reading, source: bytes, path: str, functions: Functio
             module = ast.parse(source, path)
             compile(source, path, "exec", dont_inherit=True)
     except SyntaxError as error:
-        place = Place(error.lineno or 1, max(error.offset or 1, 1))
-        reading.problems.refuse(place, f"{error.msg}", "includes are Python 3", file=path)
+        place = Place(error.lineno or 1, max(error.offset or 1, 1), path)
+        reading.problems.refuse(place, f"{error.msg}", "includes are Python 3")
         functions.anything = True
         return
     except (ValueError, RecursionError, MemoryError) as error:
-        reading.problems.refuse(Place(), f"this can not be compiled: {error}", file=path)
+        reading.problems.refuse(Place(file=path), f"this can not be compiled: {error}")
         functions.anything = True
         return
-    for name, place in _names(module.body):
+    for name, place in _names(module.body, path):
         if name == "*":
             functions.anything = True
-            reading.problems.warn(place, "a star import: parameter functions are not checked", file=path)
+            reading.problems.warn(place, "a star import: parameter functions are not checked")
         functions.names.add(name)
 
 
-def _names(body: list[ast.stmt]) -> Iterator[tuple[str, Place]]:
+def _names(body: list[ast.stmt], path: str) -> Iterator[tuple[str, Place]]:
     """What statements bind in their own scope, also below if, try, with, for and while."""
     for statement in body:
-        place = Place(statement.lineno, statement.col_offset + 1)
+        place = Place(statement.lineno, statement.col_offset + 1, path)
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield statement.name, place
             continue
@@ -83,9 +88,9 @@ def _names(body: list[ast.stmt]) -> Iterator[tuple[str, Place]]:
                 yield alias.asname or alias.name.split(".")[0], place
         for part in ast.iter_child_nodes(statement):
             if isinstance(part, ast.stmt):
-                yield from _names([part])
+                yield from _names([part], path)
             elif isinstance(part, ast.ExceptHandler | ast.match_case):
-                yield from _names(part.body)
+                yield from _names(part.body, path)
             else:
                 for name in ast.walk(part):
                     if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store):

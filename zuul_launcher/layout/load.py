@@ -8,18 +8,18 @@ import msgspec
 from msgspec import Struct
 
 from zuul_launcher.layout import jobtree
+from zuul_launcher.layout.files import join_files
 from zuul_launcher.layout.includes import read_includes
 from zuul_launcher.layout.jobs import JobEntries, read_jobs
 from zuul_launcher.layout.pipelines import read_pipelines
 from zuul_launcher.layout.problems import LayoutErrors, Problem, Problems
 from zuul_launcher.layout.projects import ProjectReading
 from zuul_launcher.layout.queues import shared_queues
-from zuul_launcher.layout.reading import EXTRA, REQUIRED, Reading
-from zuul_launcher.layout.tree import Mapping, Node, Sequence, parse_file
+from zuul_launcher.layout.reading import REQUIRED, Reading
+from zuul_launcher.layout.tree import Node, Sequence, parse_file
 from zuul_launcher.model.layout import Job, Layout, Pipeline, Project
 
 _REQUIRED = ("pipelines", "projects")
-_KEYS = ("includes", "pipelines", "jobs", "project-templates", "projects")
 
 
 class Loaded(Struct, frozen=True):
@@ -55,17 +55,14 @@ def content_hash(layout: Layout) -> str:
 
 
 def _read(reading: Reading, root: Node, path: Path, connections: dict[str, str]) -> tuple[Layout, int] | None:
-    if not isinstance(root, Mapping):
-        reading.refuse(root, "Malformed layout configuration: top-level type should be a dictionary")
+    joined = join_files(reading, root, path)
+    if joined is None:
         return None
-    for key, entry in root.entries.items():
-        if key not in _KEYS:
-            reading.refuse(entry.key, f"{EXTRA}: {key!r}", reading.alike(key, _KEYS))
+    sections = joined.sections
     for key in _REQUIRED:
-        if key not in root.entries:
+        if key not in sections:
             reading.refuse(root, f"{REQUIRED}: {key!r}")
-    sections = {key: entry.value for key, entry in root.entries.items()}
-    includes, functions = read_includes(reading, sections.get("includes"), path)
+    includes, functions = read_includes(reading, joined.includes, path)
     pipelines = read_pipelines(reading, sections["pipelines"], connections) if "pipelines" in sections else {}
     entries = read_jobs(reading, sections.get("jobs"), functions)
     project_reading = ProjectReading(

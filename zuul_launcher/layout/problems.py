@@ -16,10 +16,14 @@ class Placed(Protocol):
     @property
     def column(self) -> int: ...
 
+    @property
+    def file(self) -> str | None: ...  # None: in the layout file itself
+
 
 class Place(Struct, frozen=True):
     line: int = 1
     column: int = 1
+    file: str | None = None
 
 
 class Problem(Struct, frozen=True):
@@ -50,11 +54,14 @@ class Problems:
         self._errors: dict[Problem, None] = {}
         self._warnings: dict[Problem, None] = {}
 
-    def refuse(self, place: Placed, message: str, hint: str | None = None, file: str | None = None) -> None:
-        self._errors[self._problem(place, message, hint, file)] = None
+    def refuse(self, place: Placed, message: str, hint: str | None = None) -> None:
+        self._errors[self._problem(place, message, hint)] = None
 
-    def warn(self, place: Placed, message: str, hint: str | None = None, file: str | None = None) -> None:
-        self._warnings[self._problem(place, message, hint, file)] = None
+    def warn(self, place: Placed, message: str, hint: str | None = None) -> None:
+        self._warnings[self._problem(place, message, hint)] = None
+
+    def place_of(self, place: Placed) -> str:
+        return f"{place.file or self.file}:{place.line}:{place.column}"
 
     def count(self) -> int:
         """Of errors so far."""
@@ -68,8 +75,8 @@ class Problems:
     def warnings(self) -> tuple[Problem, ...]:
         return self._sorted(self._warnings)
 
-    def _problem(self, place: Placed, message: str, hint: str | None, file: str | None) -> Problem:
-        return Problem(file or self.file, place.line, place.column, _one_line(message), hint and _one_line(hint))
+    def _problem(self, place: Placed, message: str, hint: str | None) -> Problem:
+        return Problem(place.file or self.file, place.line, place.column, _one_line(message), hint and _one_line(hint))
 
     def _sorted(self, problems: dict[Problem, None]) -> tuple[Problem, ...]:
         """The layout itself first, then its includes."""

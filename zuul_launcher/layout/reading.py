@@ -147,7 +147,9 @@ class Reading:
     def unique(self, seen: dict[str, Node], name: str, node: Node) -> bool:
         """False, and a report, if the name was met before."""
         if name in seen:
-            self.refuse(node, f"Duplicate name: {name}", f"first in line {seen[name].line}")
+            first = seen[name]
+            place = f"line {first.line}" if first.file == node.file else self.problems.place_of(first)
+            self.refuse(node, f"Duplicate name: {name}", f"first in {place}")
             return False
         seen[name] = node
         return True

@@ -29,11 +29,12 @@ Value = str | int | bool | float | None
 
 
 class Node:
-    """One value of the file, at 1-based line and column; `size` counts all values in it, `depth` their levels."""
+    """One value at 1-based line and column; file None: the layout; `size` counts all values in it, `depth` levels."""
 
-    __slots__ = ("column", "depth", "line", "size")
+    __slots__ = ("column", "depth", "file", "line", "size")
 
-    def __init__(self, line: int, column: int) -> None:
+    def __init__(self, line: int, column: int, file: str | None) -> None:
+        self.file: Final = file
         self.line: Final = line
         self.column: Final = column
         self.size = 1
@@ -43,8 +44,8 @@ class Node:
 class Scalar(Node):
     __slots__ = ("kind", "value")
 
-    def __init__(self, line: int, column: int, kind: str, value: Value) -> None:
-        super().__init__(line, column)
+    def __init__(self, line: int, column: int, file: str | None, kind: str, value: Value) -> None:
+        super().__init__(line, column, file)
         self.kind: Final = kind  # str, int, bool, float, null, timestamp, merge, broken
         self.value: Final = value
 
@@ -52,8 +53,8 @@ class Scalar(Node):
 class Sequence(Node):
     __slots__ = ("items",)
 
-    def __init__(self, line: int, column: int) -> None:
-        super().__init__(line, column)
+    def __init__(self, line: int, column: int, file: str | None) -> None:
+        super().__init__(line, column, file)
         self.items: list[Node] = []
 
 
@@ -67,46 +68,46 @@ class Mapping(Node):
 
     __slots__ = ("entries",)
 
-    def __init__(self, line: int, column: int) -> None:
-        super().__init__(line, column)
+    def __init__(self, line: int, column: int, file: str | None) -> None:
+        super().__init__(line, column, file)
         self.entries: dict[str, Entry] = {}
 
 
-def parse_file(path: Path, problems: Problems) -> Node | None:
-    """The tree of a file; None if there is none, which is reported."""
+def parse_file(path: Path, problems: Problems, file: str | None = None) -> Node | None:
+    """The tree of a file; None if there is none, which is reported. `file`: its name, unless it is the layout."""
     try:
         if path.stat().st_size > MAXIMUM_BYTES:
-            problems.refuse(Place(), f"the file is larger than {MAXIMUM_BYTES:,} bytes")
+            problems.refuse(Place(file=file), f"the file is larger than {MAXIMUM_BYTES:,} bytes")
             return None
         raw = path.read_bytes()
     except OSError as error:
-        problems.refuse(Place(), f"the file can not be read: {error.strerror}")
+        problems.refuse(Place(file=file), f"the file can not be read: {error.strerror}")
         return None
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        problems.refuse(_place_of(raw[: error.start].decode(errors="replace")), "this is not text in UTF-8")
+        problems.refuse(_place_of(raw[: error.start].decode(errors="replace"), file), "this is not text in UTF-8")
         return None
-    return parse(text, problems)
+    return parse(text, problems, file)
 
 
-def parse(text: str, problems: Problems) -> Node | None:
+def parse(text: str, problems: Problems, file: str | None = None) -> Node | None:
     """The tree of a text; None if it is empty or no YAML, which is reported."""
-    building = _Building(problems)
+    building = _Building(problems, file)
     try:
         building.build(yaml.parse(text, CSafeLoader))
     except yaml.MarkedYAMLError as error:
-        place = Place(*_position(error.problem_mark or error.context_mark))
+        place = Place(*_position(error.problem_mark or error.context_mark), file)
         context = f"{error.context}: " if error.context else ""
         problems.refuse(place, f"{context}{error.problem}", _hint_for(str(error.problem)))
         return None
     except yaml.reader.ReaderError as error:
-        problems.refuse(_place_of(text[: error.position]), f"character {error.character!r}: {error.reason}")
+        problems.refuse(_place_of(text[: error.position], file), f"character {error.character!r}: {error.reason}")
         return None
     except _TooLarge:
         return None
     if building.root is None:
-        problems.refuse(Place(), "Malformed layout configuration: top-level type should be a dictionary")
+        problems.refuse(Place(file=file), "Malformed layout configuration: top-level type should be a dictionary")
     return building.root
 
 
@@ -126,7 +127,8 @@ class _Open:
 
 
 class _Building:
-    def __init__(self, problems: Problems) -> None:
+    def __init__(self, problems: Problems, file: str | None) -> None:
+        self.file = file
         self.problems = problems
         self.root: Node | None = None
         self.open: list[_Open] = []
@@ -155,14 +157,14 @@ class _Building:
             elif isinstance(event, yaml.DocumentStartEvent):
                 documents += 1
                 if documents > 1:
-                    place = Place(*_position(event.start_mark))
+                    place = Place(*_position(event.start_mark), self.file)
                     self.problems.refuse(place, "a second document begins here", "a layout is one document")
                     return
 
     def _begin(self, event: yaml.CollectionStartEvent) -> None:
         line, column = _position(event.start_mark)
         is_mapping = isinstance(event, yaml.MappingStartEvent)
-        node = Mapping(line, column) if is_mapping else Sequence(line, column)
+        node = Mapping(line, column, self.file) if is_mapping else Sequence(line, column, self.file)
         if len(self.open) >= MAXIMUM_NESTING:
             self.problems.refuse(node, f"nested more than {MAXIMUM_NESTING} levels deep")
             raise _TooLarge
@@ -190,18 +192,18 @@ class _Building:
         text: str = event.value
         if event.tag in (None, "!"):
             if not event.implicit[0] or event.tag == "!":
-                return Scalar(line, column, "str", text)
+                return Scalar(line, column, self.file, "str", text)
             tag = _resolved(text)
         else:
             tag = event.tag.removeprefix(_TAG)
         if tag == "str":
-            return Scalar(line, column, "str", text)
-        broken = Scalar(line, column, "broken", None)
+            return Scalar(line, column, self.file, "str", text)
+        broken = Scalar(line, column, self.file, "broken", None)
         if tag not in _KINDS:
             self._refuse_tag(broken, event.tag or tag)
             return broken
         try:
-            return Scalar(line, column, tag, self._value(tag, event))
+            return Scalar(line, column, self.file, tag, self._value(tag, event))
         except (ValueError, KeyError, IndexError, OverflowError):
             self.problems.refuse(broken, f"{text[:40]!r} is no {tag} that can be used")
             return broken
@@ -223,7 +225,7 @@ class _Building:
         return None if tag == "null" else str(event.value)
 
     def _aliased(self, event: yaml.AliasEvent) -> Node:
-        broken = Scalar(*_position(event.start_mark), "broken", None)
+        broken = Scalar(*_position(event.start_mark), self.file, "broken", None)
         node = self.anchors.get(event.anchor or "")
         if node is None:
             self.problems.refuse(broken, f"alias *{event.anchor} has no anchor &{event.anchor} above")
@@ -242,7 +244,7 @@ class _Building:
             self.problems.refuse(node, f"aliases nest this more than {MAXIMUM_NESTING} levels deep")
         else:
             return node
-        return Scalar(node.line, node.column, "broken", None)
+        return Scalar(node.line, node.column, self.file, "broken", None)
 
     def _refuse_tag(self, node: Node, tag: str) -> None:
         self.problems.refuse(node, f"tag {tag.replace(_TAG, '!!')} is not allowed", "a layout is made of plain data")
@@ -288,9 +290,9 @@ def _position(mark: Any) -> tuple[int, int]:
     return (mark.line + 1, mark.column + 1) if mark else (1, 1)
 
 
-def _place_of(before: str) -> Place:
+def _place_of(before: str, file: str | None) -> Place:
     """Where the text after `before` begins."""
-    return Place(before.count("\n") + 1, len(before) - before.rfind("\n"))
+    return Place(before.count("\n") + 1, len(before) - before.rfind("\n"), file)
 
 
 def _hint_for(problem: str) -> str | None:
