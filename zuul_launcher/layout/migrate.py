@@ -73,7 +73,8 @@ class _Search:
         counts = f"{len(layout.pipelines)} pipelines, {len(layout.jobs):,} jobs, {len(layout.projects):,} projects"
         self._add("kept", root, f"the layout is read as it is: {counts}")
         for node in _mappings(includes):
-            self._add("kept", node, "the python file is used as it is, in a process of its own")
+            for entry in _some(node, ["python-file"]):
+                self._add("kept", entry.key, "the python file is used as it is, in a process of its own")
 
     # Pipelines
 
