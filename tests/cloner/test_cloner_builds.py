@@ -58,7 +58,6 @@ def test_an_upgrade_job_has_both_sides_of_the_same_refs(world: World) -> None:
     a, b = one.change("old", {"A": "A"}, "A"), one.change("master", {"B": "B"}, "B")
     c = two.change("master", {"C": "C"}, "C")
     variables = world.build(a, b, c)
-    world.update("two")
     world.clone("--branch", "old", world.base, "one", "two", variables=variables)
     assert world.subjects("one") == ["A", "initial commit", "old"]
     assert world.subjects("two") == ["initial commit", "old"]

@@ -41,6 +41,7 @@ def test_old_states_are_removed_and_younger_ones_and_branches_stay(
     names = git(path, "for-each-ref", "--format=%(refname)").splitlines()
     assert names == ["refs/heads/master", f"refs/zuul/master/{young['ref']}"]
     assert not (path / "refs" / "zuul").exists() or not any((path / "refs" / "zuul").rglob("Z*"))
+    assert not any((path / "zuul-fetch" / "refs").rglob("master"))
     assert ask(old)["merged"]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from zuul_launcher.git import Git
+from zuul_launcher.merger.place import SIDE, side_of
 
 _FILE = "zuul-refs.json"
 _BATCH = 2000
@@ -40,6 +41,8 @@ def sweep(git_dir: Path, git: Git, now: float, expiry: float) -> list[str]:
     fresh.write_bytes(msgspec.json.encode(first))
     fresh.rename(git_dir / _FILE)
     here.run("pack-refs", "--all", "--prune", timeout=_UPKEEP_TIMEOUT)
+    if (git_dir / SIDE).is_dir():
+        side_of(git_dir, git).run("pack-refs", "--all", "--prune", timeout=_UPKEEP_TIMEOUT)
     here.with_environment(**_auto(git)).run("gc", "--auto", "--quiet", timeout=_UPKEEP_TIMEOUT)
     return expired
 

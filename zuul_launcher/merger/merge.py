@@ -1,7 +1,8 @@
 """A whole request: the items of a chain are merged one on top of the other, each once, and published under their names.
 
 1. What is published already is taken as it is: each item of a chain costs one merge, whoever asks again.
-2. All that a request needs of a repository is fetched at once; the tip of a branch is where its first new item starts.
+2. All that a request needs of a repository is fetched at once; the tip of a branch is where its first new item starts,
+   and with it come all branches and tags.
 3. Under an item's name each (project, branch) touched so far holds its latest commit: the state that belongs together.
 4. An item's own ref is published last of its name, so that where it exists the others do too.
 """

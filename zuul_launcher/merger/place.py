@@ -155,6 +155,11 @@ def make_side(git_dir: Path) -> Path:
     return side
 
 
+def side_of(git_dir: Path, git: Git) -> Git:
+    """git for the side directory of a repository."""
+    return git.at(git_dir / SIDE, GIT_OBJECT_DIRECTORY=str(git_dir / "objects"))
+
+
 def remove_stale_files(git_dir: Path) -> list[Path]:
     """Remove the lock files and half-written packs that a killed git left; only for who holds GIT_DIR."""
     stale = [path for folder in (git_dir, git_dir / SIDE) for path in folder.glob("*.lock")]
