@@ -10,6 +10,7 @@ from zuul_launcher import settings
 from zuul_launcher.cli.validate import validate
 
 SAMPLE = Path(__file__).parent.parent.parent / "etc" / "layout.yaml-sample"
+SCHEMA = SAMPLE.parent.parent / "zuul_launcher" / "layout" / "schema.json"
 
 
 def run(*arguments: str | Path, config: settings.Settings | None = None, color: bool = False) -> Result:
@@ -99,3 +100,9 @@ def test_a_question_that_can_not_be_asked_is_a_usage_error(tmp_path: Path) -> No
     result = run(config=settings.load(conf))
     assert result.exit_code == 2
     assert "absent.yaml, which is no file" in result.stderr
+
+
+def test_the_schema_is_printed_as_it_is_kept() -> None:
+    result = run("--schema")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == SCHEMA.read_text()

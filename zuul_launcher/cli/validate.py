@@ -1,6 +1,7 @@
 """`zuul-launcher validate [LAYOUT]`: is this layout right? 0 yes, 1 no, 2 the question can not be asked."""
 
 import json
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,18 @@ ASSUMED_CONNECTIONS = {"gerrit": "gerrit", "smtp": "smtp"}
 @click.command()
 @click.argument("layout", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of layouts, for editors, and check nothing.")
 @click.pass_context
-def validate(context: click.Context, layout: Path | None, form: str) -> None:
+def validate(context: click.Context, layout: Path | None, form: str, schema: bool) -> None:
     """Check LAYOUT, by default the one that zuul.conf names, and tell everything that is wrong with it.
 
     Python files that it includes are compiled, not run.
     """
+    if schema:
+        click.echo(
+            resources.files("zuul_launcher.layout").joinpath("schema.json").read_text(encoding="utf-8"), nl=False
+        )
+        return
     settings = context.find_object(Settings)
     path = layout or _configured(settings)
     connections = settings.drivers if settings else ASSUMED_CONNECTIONS
