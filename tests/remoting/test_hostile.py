@@ -200,7 +200,7 @@ def _answer_without_head(agent: FakeAgent) -> None:
         (_too_long, "a frame of 1048576 bytes; the limit is 65536"),
         (_unknown_kind, "unknown kind 99"),
         (_endless_message, "open messages of more than 2097152 bytes"),
-        (_pipe_frame_of_one_byte, "a pipe frame without a pipe"),
+        (_pipe_frame_of_one_byte, "data of a pipe without its number"),
         (_more_than_the_window, "more than its window"),
         (_odd_unexport, "an UNEXPORT that is none"),
         (_answer_without_head, "ends in its head"),

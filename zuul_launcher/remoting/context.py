@@ -82,14 +82,19 @@ def current_call() -> CallContext | None:
     return _current.call
 
 
-@contextmanager
-def running(call: CallContext) -> Iterator[None]:
-    """The block runs as this call. A thread that a callable starts joins its call with it."""
-    before, _current.call = _current.call, call
-    try:
-        yield
-    finally:
-        _current.call = before
+class running:
+    """`with running(call)`: the block runs as this call. A thread that a callable starts joins its call with it."""
+
+    __slots__ = ("_after", "_before")
+
+    def __init__(self, call: CallContext) -> None:
+        self._after = call
+
+    def __enter__(self) -> None:
+        self._before, _current.call = _current.call, self._after
+
+    def __exit__(self, *_: object) -> None:
+        _current.call = self._before
 
 
 def current_channel() -> Channel:

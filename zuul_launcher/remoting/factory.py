@@ -41,6 +41,11 @@ def lazy(make: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
     return Lazy(make, args, keywords)
 
 
+def has_factory(args: tuple[Any, ...], keywords: dict[str, Any]) -> bool:
+    """Whether anything has to be made."""
+    return any(isinstance(value, Factory) for values in (args, keywords.values()) for value in values)
+
+
 @contextmanager
 def created(args: tuple[Any, ...], keywords: dict[str, Any]) -> Iterator[tuple[list[Any], dict[str, Any]]]:
     """The arguments with what their factories made. FactoryError: one of them failed, chained."""

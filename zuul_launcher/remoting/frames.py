@@ -23,11 +23,12 @@ OPTIONAL = 128
 MORE = 1
 HEADER = struct.Struct("!IIBB")
 HEADER_SIZE = HEADER.size
-_SLOTS = 4  # frames of full size that the parser reads at once
+_NUMBER = struct.Struct("!I")
+_SLOTS = 2  # frames of full size that the parser reads at once
 
 
 class Frame(NamedTuple):
-    """One frame as it came."""
+    """One frame as it came. Data of a pipe have the number of the pipe as `request`: so they are copied only once."""
 
     kind: int
     request: int
@@ -77,6 +78,11 @@ class FrameParser:
             if self._end < begin + length:
                 return
             self._start = begin + length
+            if kind == PIPE_DATA:
+                if length < _NUMBER.size or flags:
+                    raise ProtocolError("data of a pipe without its number, or in parts")
+                (request,) = _NUMBER.unpack_from(self._buffer, begin)
+                begin += _NUMBER.size
             yield Frame(kind, request, flags, bytes(self._view[begin : self._start]))
 
 

@@ -31,11 +31,13 @@ class Decoder:
             return function, args, keywords
         if letter != SHORT:
             raise ProtocolError(f"a call in the form {letter!r}")
-        number, code, name, cells, defaults, args, keywords = pickle.loads(content)  # noqa: S301 - as above
+        number, code, name, cells, defaults, notes, args, keywords = pickle.loads(content)  # noqa: S301 - as above
         if code is not None:
             self._codes[number] = marshal.loads(code)  # noqa: S302 - as above
             if len(self._codes) > 2 * KEPT:
                 self._codes = {known: code for known, code in self._codes.items() if known > number - KEPT}
         space = {"__builtins__": builtins, "__name__": "__main__"}
         closure = tuple([CellType(value) for value in cells])
-        return FunctionType(self._codes[number], space, name, defaults, closure), args, keywords
+        function = FunctionType(self._codes[number], space, name, defaults, closure)
+        function.__annotations__ = notes
+        return function, args, keywords

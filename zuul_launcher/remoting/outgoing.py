@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import builtins
 import functools
 import io
 import marshal
@@ -27,6 +28,7 @@ from zuul_launcher.remoting.errors import NotSerializable, PythonVersionMismatch
 from zuul_launcher.remoting.incoming import KEPT, PICKLED, SHORT
 from zuul_launcher.remoting.portable import Portable, travel
 
+_BUILT_IN = vars(builtins)
 _PLAIN = frozenset((int, str, bytes, float, bool, complex, type(None)))
 _by_value_lock = threading.Lock()  # cloudpickle's list of modules by value is one for the process
 
@@ -96,10 +98,14 @@ class Encoder:
             for value in values:
                 if type(value) not in _PLAIN:
                     return None
+        notes = function.__annotations__
+        for note in notes.values():
+            if type(note) not in _PLAIN and _BUILT_IN.get(getattr(note, "__name__", "")) is not note:
+                return None
         if not code.known and travel.parcel is not None:
             travel.parcel.append(code)
         data = None if code.known else code.data
-        content = (code.number, data, function.__name__, cells, defaults, args, keywords)
+        content = (code.number, data, function.__name__, cells, defaults, notes, args, keywords)
         return SHORT + pickle.dumps(content, 5)
 
     def _learn(self, function: FunctionType) -> _Code:
@@ -133,7 +139,7 @@ class _Code:
 
     def fits(self, function: FunctionType) -> bool:
         """Whether this function of the code has nothing else that would have to be sent."""
-        if function.__dict__ or function.__kwdefaults__ or function.__annotations__:
+        if function.__dict__ or function.__kwdefaults__:
             return False
         space = function.__globals__
         return not any(name in space for name in self.names)

@@ -112,15 +112,18 @@ class _Sent:
 
 def received(channel: Channel, message: frames.Frame) -> None:
     """A frame about a pipe, on the reader thread. Of a pipe that is not known any more: both ends closed at once."""
+    if message.kind == frames.PIPE_DATA:
+        reader = channel.pipes.get(message.request)
+        if isinstance(reader, PipeReader):
+            reader.feed(message.body, channel.settings.window)
+        return
     if len(message.body) < ID.size:
         raise ProtocolError("a pipe frame without a pipe")
     number: int = ID.unpack_from(message.body)[0]
     end = channel.pipes.get(number)
     if end is None:
         return
-    if message.kind == frames.PIPE_DATA and isinstance(end, PipeReader):
-        end.feed(message.body[ID.size :], channel.settings.window)
-    elif message.kind == frames.PIPE_ACK and isinstance(end, PipeWriter) and len(message.body) == ACK.size:
+    if message.kind == frames.PIPE_ACK and isinstance(end, PipeWriter) and len(message.body) == ACK.size:
         end.credit(ACK.unpack(message.body)[1])
     elif message.kind in (frames.PIPE_CLOSE, frames.PIPE_ERROR):
         error = None

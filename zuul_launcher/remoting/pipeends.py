@@ -128,18 +128,30 @@ class PipeReader(End):
                 return b""
             data = self._take(size)
             self._size -= len(data)
-        self.acknowledge(len(data))
+            self._consumed += len(data)
+            due = self._due()
+        if due:
+            self._acknowledge(due)
         return data
 
-    def acknowledge(self, count: int) -> None:
-        """So many bytes have been consumed: from half a window on, the writer is told."""
-        channel = self.channel
+    def consumed(self, count: int) -> None:
+        """So many bytes have been consumed otherwise than by `read`."""
         with self.condition:
             self._consumed += count
-            if channel is None or self.ended or 2 * self._consumed < channel.settings.window:
-                return
-            count, self._consumed = self._consumed, 0
-        channel.wire.send(frames.PIPE_ACK, 0, ACK.pack(self.number, count))
+            due = self._due()
+        if due:
+            self._acknowledge(due)
+
+    def _due(self) -> int:
+        """From half a window on, the writer is told."""
+        if self.channel is None or self.ended or 2 * self._consumed < self.channel.settings.window:
+            return 0
+        due, self._consumed = self._consumed, 0
+        return due
+
+    def _acknowledge(self, count: int) -> None:
+        assert self.channel is not None
+        self.channel.wire.send(frames.PIPE_ACK, 0, ACK.pack(self.number, count))
 
     def _take(self, size: int) -> bytes:
         """Whole parts as they came, where they fit: a part is not cut without need."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -24,37 +25,53 @@ class Task(Protocol):
         """Run and answer."""
 
 
+class _Worker:
+    """A thread, and what it is to do next."""
+
+    def __init__(self, pool: Pool, name: str, number: int, task: Task) -> None:
+        self.gate = threading.Lock()  # held while there is nothing to do
+        self.gate.acquire()
+        self.next: tuple[int, Task] | None = (number, task)
+        self.thread = threading.Thread(target=pool.work, args=(self,), name=name, daemon=True)
+
+
 class Pool:
-    """Starts a thread when all are busy, up to `size`."""
+    """Starts a thread when all are busy, up to `size`. The one that was busy last is the next to get something."""
 
     def __init__(self, name: str, size: int) -> None:
         self._name = name
         self._size = size
-        self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
-        self._take = threading.Lock()
         self._lock = threading.Lock()
-        self._queued = self._idle = self._uncounted = 0
+        self._workers: set[_Worker] = set()
+        self._idle: list[_Worker] = []
+        self._backlog: deque[tuple[int, Task]] = deque()
+        self._submitted = self._uncounted = 0
         self._closed = False
-        self._threads: set[threading.Thread] = set()
+        self._order = threading.Condition()
+        self._prepared = 0  # requests so far
 
     def submit(self, task: Task) -> None:
-        """Never blocks."""
+        """Never blocks. From one thread only."""
         with self._lock:
             if self._closed:
                 return
-            self._queued += 1
-            thread = self._another()
-        self._tasks.put(task)
-        if thread:
-            thread.start()
+            number, self._submitted = self._submitted, self._submitted + 1
+            if self._idle:
+                worker = self._idle.pop()
+                worker.next = (number, task)
+                worker.gate.release()
+                return
+            self._backlog.append((number, task))
+            started = self._another()
+        if started:
+            started.thread.start()
 
-    def _another(self) -> threading.Thread | None:
-        if self._queued <= self._idle or len(self._threads) >= self._size + self._uncounted:
+    def _another(self) -> _Worker | None:
+        if not self._backlog or len(self._workers) >= self._size + self._uncounted:
             return None
-        thread = threading.Thread(target=self._work, name=f"call of {self._name}", daemon=True)
-        self._threads.add(thread)
-        self._idle += 1
-        return thread
+        worker = _Worker(self, f"call of {self._name}", *self._backlog.popleft())
+        self._workers.add(worker)
+        return worker
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
@@ -69,50 +86,60 @@ class Pool:
         """One thread does not count any more, until `rejoin`."""
         with self._lock:
             self._uncounted += 1
-            thread = None if self._closed else self._another()
-        if thread:
-            thread.start()
+            started = None if self._closed else self._another()
+        if started:
+            started.thread.start()
 
     def rejoin(self) -> None:
+        """It counts again."""
         with self._lock:
             self._uncounted -= 1
-
-    def owns(self, thread: threading.Thread) -> bool:
-        return thread in self._threads
 
     def close(self) -> None:
         """Threads end after what they run; what waits is dropped."""
         with self._lock:
             self._closed = True
-        self._tasks.put(None)
+            self._backlog.clear()
+            for worker in self._idle:
+                worker.next = None
+                worker.gate.release()
+            self._idle.clear()
 
     def join(self, seconds: float) -> None:
         """Wait for those that end."""
-        for thread in list(self._threads):
-            if thread is not threading.current_thread() and thread.ident is not None:
-                thread.join(seconds)
+        for worker in list(self._workers):
+            if worker.thread is not threading.current_thread() and worker.thread.ident is not None:
+                worker.thread.join(seconds)
 
-    def _work(self) -> None:
-        while True:
-            with self._take:
-                task = self._tasks.get()
-                with self._lock:
-                    if task is None or self._closed:
-                        break
-                    self._queued -= 1
-                    self._idle -= 1
-                run = task.prepare()
-            if run:
+    def work(self, worker: _Worker) -> None:
+        """The life of a thread."""
+        while worker.next is not None:
+            number, task = worker.next
+            if self._in_turn(number, task):
                 task.run()
             del task
             with self._lock:
-                if len(self._threads) > self._size + self._uncounted:
-                    self._threads.discard(threading.current_thread())
-                    return
-                self._idle += 1
-        self._tasks.put(None)  # for the next one
+                worker.next = self._backlog.popleft() if self._backlog else None
+                if worker.next is not None:
+                    continue
+                if self._closed or len(self._workers) > self._size + self._uncounted:
+                    break
+                self._idle.append(worker)
+            worker.gate.acquire()
         with self._lock:
-            self._threads.discard(threading.current_thread())
+            self._workers.discard(worker)
+
+    def _in_turn(self, number: int, task: Task) -> bool:
+        """Prepare it after all that came before."""
+        if self._prepared != number:
+            with self._order:
+                self._order.wait_for(lambda: self._prepared == number)
+        try:
+            return task.prepare()
+        finally:
+            with self._order:
+                self._prepared += 1
+                self._order.notify_all()
 
 
 class Delivery:

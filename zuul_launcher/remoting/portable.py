@@ -7,8 +7,7 @@ A class of them says what it is on the wire (`depart`, plain data of the codec) 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from zuul_launcher.remoting.errors import NotSerializable
@@ -29,15 +28,20 @@ class Travel(threading.local):
 travel = Travel()
 
 
-@contextmanager
-def travelling(channel: Channel, parcel: list[Any]) -> Iterator[None]:
-    """The block encodes or decodes one message of the channel."""
-    before = travel.channel, travel.parcel
-    travel.channel, travel.parcel = channel, parcel
-    try:
-        yield
-    finally:
-        travel.channel, travel.parcel = before
+class travelling:
+    """`with travelling(channel, parcel)`: the block encodes or decodes one message of the channel."""
+
+    __slots__ = ("_after", "_before")
+
+    def __init__(self, channel: Channel, parcel: list[Any]) -> None:
+        self._after = (channel, parcel)
+
+    def __enter__(self) -> None:
+        self._before = (travel.channel, travel.parcel)
+        travel.channel, travel.parcel = self._after
+
+    def __exit__(self, *_: object) -> None:
+        travel.channel, travel.parcel = self._before
 
 
 class Portable:

@@ -20,6 +20,7 @@ from zuul_launcher.remoting.transport import write_all
 
 LOG = logging.getLogger(__name__)
 LAST_LINES = 20
+MAX_FRAME = (1 << 18) + (1 << 12)  # a pipe passes a quarter MiB in well under a millisecond: nobody waits for long
 _PIPE_BYTES = 1 << 20
 _LINE = 4096  # bytes of a line of stderr that are shown
 _BARE = ("-I", "-S", "-u", "-c")
@@ -36,7 +37,7 @@ def connect_subprocess(
 
     HandshakeFailed: no agent answered, with what did. OSError: the command cannot be run.
     """
-    settings = settings or ChannelSettings()
+    settings = settings or ChannelSettings(max_frame=MAX_FRAME)
     stub, data = payload(name, settings)
     process = subprocess.Popen(
         [*python, *_BARE, stub],

@@ -17,7 +17,7 @@ from zuul_launcher.remoting import codec, frames, records
 from zuul_launcher.remoting.announcement import NOTHING, announcement, expect
 from zuul_launcher.remoting.context import CallContext, running
 from zuul_launcher.remoting.errors import Cancelled, MessageTooLarge, NestingTooDeep
-from zuul_launcher.remoting.factory import created
+from zuul_launcher.remoting.factory import created, has_factory
 from zuul_launcher.remoting.futures import RemoteFuture
 from zuul_launcher.remoting.portable import travelling
 
@@ -247,8 +247,11 @@ class Request:
         self._job = None
         try:
             with running(self.context):
-                with created(args, keywords) as (given, named):
-                    value = function(*given, **named)
+                if has_factory(args, keywords):
+                    with created(args, keywords) as (given, named):
+                        value = function(*given, **named)
+                else:
+                    value = function(*args, **keywords)
                 kind, body = frames.RESULT, self._encoded(value)
             self._end(None)
         except BaseException as error:  # whatever it is, it is the answer

@@ -54,7 +54,7 @@ class SinkEnd(PipeReader):
         with self.condition:
             self._waiting -= len(data)
         try:
-            self.acknowledge(len(data))
+            self.consumed(len(data))
         except ChannelClosed:
             pass
 

@@ -24,6 +24,7 @@ from zuul_launcher.remoting.transport import Transport
 TRACE = "ZUUL_REMOTING_TRACE"
 _TOGETHER = 4  # frames in one system call
 _TICK = 1.0
+_SHORT = 1 << 10  # bytes that are cheaper copied than written in two parts; any frame may be that long
 
 
 class Wire:
@@ -66,6 +67,9 @@ class Wire:
 
     def send(self, kind: int, request: int, body: bytes | memoryview) -> None:
         """Write a message from a user thread. Errors of the transport go to `lost`, not to the caller."""
+        if len(body) <= _SHORT:
+            self._emit([b"".join((frames.HEADER.pack(len(body), request, kind, 0), body))])
+            return
         batch: list[bytes | memoryview] = []
         for header, part in frames.split(kind, request, body, self.max_frame):
             batch += (header, part)
