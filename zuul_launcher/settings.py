@@ -10,7 +10,7 @@ import re
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, NewType, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -25,12 +25,8 @@ DAY = 24 * 3600
 Program = Literal["scheduler", "merger", "gearman", "client"]
 
 
-class Port(int):
-    """A TCP port to connect to: 1 to 65535."""
-
-
-class ListeningPort(int):
-    """A TCP port to listen on: 0 to 65535, where 0 takes a free one."""
+Port = NewType("Port", int)  # to connect to: 1 to 65535
+ListeningPort = NewType("ListeningPort", int)  # to listen on: 0 to 65535, where 0 takes a free one
 
 
 class HostName(str):
@@ -210,13 +206,13 @@ def _count(text: str) -> int:
 def _port(text: str) -> Port:
     if not 1 <= _count(text) <= 65535:
         raise ValueError
-    return Port(text)
+    return Port(int(text))
 
 
 def _listening_port(text: str) -> ListeningPort:
     if _count(text) > 65535:
         raise ValueError
-    return ListeningPort(text)
+    return ListeningPort(int(text))
 
 
 def _host(text: str) -> HostName:

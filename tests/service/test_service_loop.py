@@ -16,7 +16,7 @@ from zuul_launcher.db import engine as database
 from zuul_launcher.db import history, journal, outbox
 from zuul_launcher.db.tables import layout as layout_table
 from zuul_launcher.service.inbox import Envelope
-from zuul_launcher.service.loop import load
+from zuul_launcher.service.loop import last_heard, load
 
 
 class Plan(Dice):
@@ -106,3 +106,8 @@ def test_an_item_whose_event_is_refused_twice_leaves_with_error(process: Process
     verdicts = [(row.attempt, row.verdict) for row in history.buildsets(process.engine, "1")]
     assert verdicts == [(1, None), (2, "failure")]
     assert outbox.pending(process.engine) == 0, "the merge is not asked for again"
+
+
+def test_a_start_knows_when_each_gerrit_was_last_heard(process: Process, outside: Outside) -> None:
+    enter(process, outside)
+    assert last_heard(process.engine, ["gerrit", "other"]) == {"gerrit": 1.0}

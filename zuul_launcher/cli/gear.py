@@ -165,8 +165,13 @@ def _asked(question: Callable[[], _Answer]) -> _Answer:
 @click.command()
 @click.option("--listen", "address", help="Address to listen on. [default: all addresses]")
 @click.option("--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True, help="0: any free one.")
-@click.option("--grace", type=click.FloatRange(0), default=Options().grace_seconds, show_default=True,
-              help="Seconds that a job or result is kept for a client that lost its connection.")
+@click.option(
+    "--grace",
+    type=click.FloatRange(0),
+    default=Options().grace_seconds,
+    show_default=True,
+    help="Seconds that a job or result is kept for a client that lost its connection.",
+)
 def gearman(address: str | None, port: int, grace: float) -> None:
     """Run the built-in Gearman server in the foreground."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

@@ -31,9 +31,8 @@ def run(settings: Settings, *, with_gearman: bool = True) -> None:
         }
     )
     faulthandler.register(signal.SIGUSR2, all_threads=True)
-    if with_gearman and settings.gearman_server.start:
-        start_gearman(settings)
-    scheduler.run()
+    wanted = with_gearman and settings.gearman_server.start
+    scheduler.run(begin=lambda: start_gearman(settings) if wanted else None)
 
 
 def statsd_of(environment: Mapping[str, str]) -> tuple[str, int] | None:

@@ -12,6 +12,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -21,6 +23,7 @@ from zuul_launcher.cli.found import FoundProcess, find, remember
 from zuul_launcher.cli.signals import on_signals
 from zuul_launcher.cli.words import settings_of
 from zuul_launcher.errors import ConfigurationError
+from zuul_launcher.layout.load import load
 from zuul_launcher.settings import Settings, require_for
 
 DELAYS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)  # seconds before a part that died is started again
@@ -33,8 +36,18 @@ log = logging.getLogger("zuul_launcher.serve")
 class Part:
     """One process, found, or started again and again."""
 
-    def __init__(self, name: str, command: list[str], folder: Path) -> None:
-        """`folder` is where its number is kept."""
+    def __init__(
+        self,
+        name: str,
+        command: list[str],
+        folder: Path,
+        *,
+        is_served: Callable[[], bool] = lambda: False,
+        stop_seconds: float = STOP_SECONDS,
+    ) -> None:
+        """`folder` is where its number is kept. `is_served`: does somebody else do its work?"""
+        self._is_served = is_served
+        self._stop_seconds = stop_seconds
         self.name = name
         self._command = command
         self._path = folder / f"{name}.pid"
@@ -45,20 +58,26 @@ class Part:
         self._due_at = 0.0
         self._deaths = 0
 
-    @property
-    def is_there(self) -> bool:
-        return self._process is not None
+    def tell(self, number: signal.Signals) -> None:
+        """Pass a signal on."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(number)
 
     def look_after(self, now: float) -> None:
         if self._process is not None and self._process.poll() is not None:
             if now - self._started_at > STEADY_SECONDS:
                 self._deaths = 0
             delay = DELAYS[min(self._deaths, len(DELAYS) - 1)]
-            log.error("%s ended with status %d and starts again in %g s", self.name, self._process.returncode, delay)
+            is_child = isinstance(self._process, subprocess.Popen)
+            how = f"status {self._process.returncode}" if is_child else "a status that nobody knows"
+            log.error("%s ended with %s and starts again in %g s", self.name, how, delay)
             self._deaths += 1
             self._process = None
             self._due_at = now + delay
         if self._process is None and now >= self._due_at:
+            self._due_at = now + DELAYS[2]
+            if self._is_served():
+                return
             self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, start_new_session=True)
             remember(self._path, self._process.pid)
             self._started_at = now
@@ -68,11 +87,11 @@ class Part:
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
 
-    def wait(self, deadline: float) -> None:
+    def wait(self) -> None:
         if self._process is None:
             return
         try:
-            self._process.wait(max(deadline - time.monotonic(), 0.1))
+            self._process.wait(self._stop_seconds)
         except subprocess.TimeoutExpired:
             log.error("%s does not end: killing it", self.name)
             self._process.kill()
@@ -87,11 +106,11 @@ def parts_of(settings: Settings, folder: Path) -> list[Part]:
     if settings.gearman_server.start:
         server = settings.gearman_server
         listen = ["--listen", server.listen_address] if server.listen_address else []
-        gearman = Part("gearman", [*program, "gearman", "--port", str(int(server.port)), *listen], folder)
-        if gearman.is_there or not is_listening(*settings.gearman.address):
-            parts.append(gearman)
+        command = [*program, "gearman", "--port", str(int(server.port)), *listen]
+        parts.append(Part("gearman", command, folder, is_served=lambda: is_listening(*settings.gearman.address)))
     parts.append(Part("scheduler", [*configured, "scheduler", "--without-gearman"], folder))
-    parts.append(Part("merger", [*configured, "merger"], folder))
+    patience = STOP_SECONDS + settings.merger.git_timeout  # it finishes the merge at hand
+    parts.append(Part("merger", [*configured, "merger"], folder, stop_seconds=patience))
     return parts
 
 
@@ -107,16 +126,27 @@ def is_listening(server: str, port: int) -> bool:
 @click.command()
 @click.pass_context
 def serve(context: click.Context) -> None:
-    """Run Gearman server (if [gearman_server] start=true), scheduler with page, and merger, until TERM or INT."""
+    """Run Gearman server (if [gearman_server] start=true), scheduler with page, and merger, until TERM or INT.
+
+    HUP, USR1 and USR2 are passed on to the scheduler.
+    """
     settings = settings_of(context)
     require_for(settings, "scheduler")
+    load(settings.zuul.layout, settings.drivers)  # a bad one ends this here, not a part again and again
     folder = Path(settings.zuul.state_dir) / "serve"
-    for needed in (folder, Path(settings.merger.git_dir)):
-        needed.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, "[zuul] state_dir")
+    make_folder(Path(settings.merger.git_dir), "[merger] git_dir")
     with open(folder / "lock", "ab") as lock:  # noqa: PTH123
         if not is_alone(lock):
             raise ConfigurationError(f"another `serve` looks after {settings.zuul.state_dir}: stop it first")
         look_after_all(parts_of(settings, folder))
+
+
+def make_folder(folder: Path, option: str) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"{option}: {folder}: {error.strerror}: correct it, or make the folder") from error
 
 
 def is_alone(lock: IO[bytes]) -> bool:
@@ -131,13 +161,14 @@ def is_alone(lock: IO[bytes]) -> bool:
 def look_after_all(parts: list[Part]) -> None:
     """Until a signal says to stop; then end all."""
     stopping = threading.Event()
-    on_signals({signal.SIGTERM: stopping.set, signal.SIGINT: stopping.set})
+    scheduler = next(part for part in parts if part.name == "scheduler")
+    passed_on = {one: partial(scheduler.tell, one) for one in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)}
+    on_signals({signal.SIGTERM: stopping.set, signal.SIGINT: stopping.set, **passed_on})
     while not stopping.is_set():
         for part in parts:
             part.look_after(time.monotonic())
         stopping.wait(0.5)
     for part in reversed(parts):
         part.stop()
-    deadline = time.monotonic() + STOP_SECONDS
     for part in reversed(parts):
-        part.wait(deadline)
+        part.wait()

@@ -4,7 +4,7 @@ Opened again after any end, the journal has no gap, and the outbox has the actio
 """
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
@@ -190,6 +190,13 @@ def recent(engine: Engine, since: float) -> list[bytes]:
     with reading(engine) as connection:
         found = select(journal.c.event).where(journal.c.at >= since).order_by(journal.c.sequence)
         return list(connection.execute(found).scalars())
+
+
+def newest_first(engine: Engine) -> Iterator[bytes]:
+    """The events as they were stored, the newest first."""
+    with reading(engine) as connection:
+        found = select(journal.c.event).order_by(journal.c.sequence.desc())
+        yield from connection.execution_options(yield_per=200).execute(found).scalars()
 
 
 def put_layout(engine: Engine, token: int, hash: str, content: bytes, at: float) -> None:

@@ -7,6 +7,7 @@ reads the arguments.
 
 import json
 import queue
+import socket
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -16,7 +17,7 @@ from gear import constants
 
 from zuul_launcher.errors import RemoteUnavailable, RequestError
 from zuul_launcher.gearman.client import LAST_WORDS, Client, Kind, Submission, Word
-from zuul_launcher.gearman.link import DELAYS, Link, log
+from zuul_launcher.gearman.link import CONNECT_SECONDS, DELAYS, Link, log
 from zuul_launcher.gearman.wire import encode
 
 FUNCTIONS = ("zuul:enqueue", "zuul:enqueue_ref", "zuul:promote", "zuul:dequeue", "zuul:get_running_jobs")
@@ -108,6 +109,10 @@ def request(server: str, port: int, function: str, arguments: dict[str, Any], de
 
     Raises RequestError with the scheduler's text if it says no, RemoteUnavailable if nobody answers.
     """
+    try:
+        socket.create_connection((server, port), timeout=min(deadline, CONNECT_SECONDS)).close()
+    except OSError as error:
+        raise RemoteUnavailable(f"no Gearman server at {server}:{port}: {error}; is it running?") from error
     words: queue.SimpleQueue[Word] = queue.SimpleQueue()
     client = Client(server, port, name="zuul", answer_seconds=deadline)
 

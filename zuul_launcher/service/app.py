@@ -14,14 +14,14 @@ from zuul_launcher.layout.load import load as load_layout_file
 from zuul_launcher.layout.problems import LayoutErrors
 from zuul_launcher.metrics import Metrics
 from zuul_launcher.model.actions import Answer
-from zuul_launcher.model.events import FactsSeen, LayoutLoaded, LayoutRefused, Triggered
+from zuul_launcher.model.events import FactsSeen, LayoutLoaded, LayoutRefused, SiblingsSeen, TimerFired, Triggered
 from zuul_launcher.model.layout import Layout
 from zuul_launcher.service import gauges, payload
 from zuul_launcher.service.clock import Clock
 from zuul_launcher.service.gearmanside import GearmanSide
 from zuul_launcher.service.gerrits import Gerrit
 from zuul_launcher.service.inbox import Envelope, Inbox
-from zuul_launcher.service.loop import Loop, Outward, parameters_of, recent_triggers
+from zuul_launcher.service.loop import Loop, Outward, last_heard, parameters_of, recent_triggers
 from zuul_launcher.service.measure import sizes
 from zuul_launcher.service.notices import Notices
 from zuul_launcher.service.outlet import Outlet
@@ -91,12 +91,14 @@ class Scheduler:
     def reload(self) -> None:
         """Read the layout again. A bad one is refused, and the old one stays."""
         self._reload.set()
-        self._inbox.wake()
 
-    def run(self) -> None:
-        """Raises ConfigurationError (LayoutErrors among them) before anything is begun, Fenced if it lost its lease."""
+    def run(self, begin: Callable[[], None] = lambda: None) -> None:
+        """`begin` is called when the layout is read and the page has its port: nothing of the site is wrong.
+
+        Raises ConfigurationError (LayoutErrors among them) before anything is begun, Fenced if it lost its lease."""
         layout, layout_hash = self._read_layout()
         self._page = self._open_page()
+        begin()
         storage = open_storage(self.settings.database.dburi, self._clock, self._stopping, self._tuning.lease)
         if storage is not None:
             try:
@@ -163,7 +165,12 @@ class Scheduler:
         self._gearman.resume(self._loop.state)
         self._gearman.start(self._crew)
         stored = journal.all_received(self._storage.engine)
-        done = recent_triggers(self._storage.engine, self._storage.previous)
+        heard = last_heard(self._storage.engine, [gerrit.name for gerrit in self._gerrits])
+        for gerrit in self._gerrits:
+            gerrit.note_heard(heard.get(gerrit.name))
+        done = recent_triggers(
+            self._storage.engine, min([*heard.values(), *filter(None, [self._storage.previous])], default=None)
+        )
         for gerrit in self._gerrits:
             gerrit.start(self._crew, stored, done)
         self._notices.start(self._crew)
@@ -172,6 +179,7 @@ class Scheduler:
         self._crew.start("gauges", self._watch_gauges)
         clock = Clock(self._layout, lambda event: self._inbox.put(Envelope(event)), self._clock, self._stopping)
         self._crew.start("timers", clock.run)
+        self._crew.start("layout", self._read_layout_when_told)
         self._crew.start("lease", self._renew_lease)
         self._crew.start("pruning", self._prune)
         self._parked = len(journal.all_parked(self._storage.engine))
@@ -186,9 +194,6 @@ class Scheduler:
                 self._held_back += 1
             elif envelope is not None:
                 self._loop.take(envelope)
-            if self._reload.is_set():
-                self._reload.clear()
-                self._crew.start("layout", self._read_layout_again)
             if self._leaving.is_set() and self._is_idle():
                 self.stop()
             pause = min(self._look_around(is_idle=envelope is None), self._tuning.idle)
@@ -230,6 +235,7 @@ class Scheduler:
 
     def _end(self) -> None:
         self._stopping.set()
+        self._reload.set()  # its thread waits for it
         for gerrit in self._gerrits:
             gerrit.stop()
         self._gearman.stop()
@@ -257,7 +263,7 @@ class Scheduler:
 
     def _is_held_back(self, envelope: Envelope) -> bool:
         """While leaving, triggers stay stored as they came: the next start takes them up."""
-        return self._leaving.is_set() and isinstance(envelope.event, Triggered)
+        return self._leaving.is_set() and isinstance(envelope.event, Triggered | SiblingsSeen | TimerFired)
 
     def _is_idle(self) -> bool:
         """Is no build and no merge under way?"""
@@ -273,6 +279,7 @@ class Scheduler:
         errors += [trouble for trouble in troubles if trouble]
         errors += [complaint for gerrit in self._gerrits for complaint in gerrit.complaints]
         parked = self._parked + self._loop.put_aside
+        errors += [f"the thread {name} died {times} times: see the log" for name, times in self._crew.deaths.items()]
         if parked:
             errors.append(f"{parked} events could not be worked on and were put aside: see the log")
         return tuple(errors)
@@ -283,8 +290,16 @@ class Scheduler:
             log.warning("%s", warning)
         return loaded.layout, content_hash(loaded.layout)
 
+    def _read_layout_when_told(self) -> None:
+        """On a thread of its own, since a site's layout takes a while; one at a time, so that the last one counts."""
+        while True:
+            self._reload.wait()
+            if self._stopping.is_set():
+                return
+            self._reload.clear()
+            self._read_layout_again()
+
     def _read_layout_again(self) -> None:
-        """On a thread of its own: a site's layout takes a while."""
         now = self._clock()
         try:
             layout, layout_hash = self._read_layout()

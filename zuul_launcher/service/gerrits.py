@@ -82,6 +82,12 @@ class Gerrit:
         self.questions = Outlet(storage.engine, storage.token, query_target(settings.name), clock)
         self.questions.perform = self._ask
 
+    def note_heard(self, at: float | None) -> None:
+        """Before start: when the last event of this Gerrit came that was stepped. The stream may have been down since,
+        also while a scheduler was alive."""
+        if at is not None and self._lost_at is not None:
+            self._lost_at = min(self._lost_at, at)
+
     @property
     def outlets(self) -> tuple[Outlet, Outlet]:
         return self.outlet, self.questions

@@ -275,3 +275,16 @@ def recent_triggers(engine: Engine, before: float | None) -> list[Trigger]:
     events = journal.recent(engine, before - REMEMBERED_SECONDS) if before is not None else []
     decoded = (_events.decode(event) for event in events)
     return [event.trigger for event in decoded if isinstance(event, Triggered)]
+
+
+def last_heard(engine: Engine, connections: Sequence[str]) -> dict[str, float]:
+    """By connection: when its newest event came that was stepped."""
+    missing, heard = set(connections), dict[str, float]()
+    for line in journal.newest_first(engine):
+        event = _events.decode(line)
+        if isinstance(event, Triggered) and event.trigger.connection in missing:
+            missing.discard(event.trigger.connection)
+            heard[event.trigger.connection] = event.at
+        if not missing:
+            break
+    return heard

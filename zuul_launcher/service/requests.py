@@ -5,6 +5,7 @@ jobs are answered on the spot.
 """
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ from zuul_launcher.service.inbox import Envelope, Inbox
 from zuul_launcher.service.intake import Intake
 
 WHO = "an administrator"
+_REVISION = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 R = TypeVar("R", bound=Request)
 
@@ -148,6 +150,9 @@ class Requests:
         intake.ask(look_up)
 
     def _enqueue_ref(self, request: str, wanted: EnqueueRef) -> None:
+        if not (_REVISION.fullmatch(wanted.oldrev) and _REVISION.fullmatch(wanted.newrev)):
+            self._answer(request, "The old and new revisions must be commit ids of 40 hex digits.", b"")
+            return
         if wanted.oldrev == wanted.newrev:
             self._answer(request, "The old and new revisions must not be the same.", b"")
             return
