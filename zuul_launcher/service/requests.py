@@ -133,7 +133,8 @@ class Requests:
             self._answer(request, f"Invalid change: {wanted.change} (write NUMBER,PATCHSET)", b"")
             return
         common = {"pipeline": wanted.pipeline, "project": wanted.project, "trigger": wanted.trigger}
-        intake = self._intake_of(wanted.pipeline)
+        # A pipeline that is not there may come with a layout that is on its way: the trigger names its Gerrit, too.
+        intake = self._intake_of(wanted.pipeline) or self._intakes.get(wanted.trigger)
         if intake is None:
             self._put(EnqueueRequested, request, name=wanted.change, **common)
             return
