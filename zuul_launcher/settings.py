@@ -43,7 +43,7 @@ class Gearman(Struct, frozen=True, kw_only=True):
         """Host and port to connect to. Raises ConfigurationError without a server."""
         if self.server is None:
             raise ConfigurationError("zuul.conf has no [gearman] server: name the host of the Gearman server there")
-        return str(self.server), int(self.port)
+        return str(self.server), self.port
 
 
 class GearmanServer(Struct, frozen=True, kw_only=True):

@@ -61,7 +61,7 @@ def page_url(settings: Settings) -> str:
     webapp = settings.webapp
     address = webapp.listen_address
     host = socket.getfqdn() if address in ("0.0.0.0", "::", "") else address  # noqa: S104 - compared, not bound
-    return f"http://{f'[{host}]' if ':' in host else host}:{int(webapp.port)}/p"
+    return f"http://{f'[{host}]' if ':' in host else host}:{webapp.port}/p"
 
 
 @click.command()

@@ -54,7 +54,7 @@ def check(context: click.Context, form: str) -> None:
 def knows_host(connection: GerritConnection) -> bool:
     """Is the key of this Gerrit's host pinned, or in a file that is asked for it?"""
     files = (connection.known_hosts, hostkeys.SYSTEM_FILE)
-    found = hostkeys.read(files, str(connection.server), int(connection.port))
+    found = hostkeys.read(files, str(connection.server), connection.port)
     return connection.host_key is not None or any(not one.revoked for one in found)
 
 

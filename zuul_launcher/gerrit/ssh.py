@@ -102,14 +102,14 @@ def log_in(
 
     Raises RemoteUnavailable; ConnectionRefused: a key is wrong. The client is closed then.
     """
-    name = f"Gerrit {settings.user}@{settings.server}:{int(settings.port)}"
+    name = f"Gerrit {settings.user}@{settings.server}:{settings.port}"
     policy = _KnownOnly(settings)
     client.set_missing_host_key_policy(policy)
     try:
         with closed_after(3 * deadline, client.close):
             client.connect(
                 settings.server,
-                int(settings.port),
+                settings.port,
                 settings.user,
                 pkey=_key(settings.sshkey) if settings.sshkey else None,
                 look_for_keys=settings.sshkey is None,
@@ -154,7 +154,7 @@ class _KnownOnly(paramiko.MissingHostKeyPolicy):
             self._where = "`host_key` of zuul.conf"
         else:
             paths = [settings.known_hosts, hostkeys.SYSTEM_FILE]
-            self._known = hostkeys.read(paths, settings.server, int(settings.port))
+            self._known = hostkeys.read(paths, settings.server, settings.port)
             self._where = str(settings.known_hosts)
 
     def transport(
@@ -173,7 +173,7 @@ class _KnownOnly(paramiko.MissingHostKeyPolicy):
 
     def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
         settings = self._settings
-        hostkeys.check(self._known, settings.server, int(settings.port), key.get_name(), key.asbytes(), self._where)
+        hostkeys.check(self._known, settings.server, settings.port, key.get_name(), key.asbytes(), self._where)
 
 
 @contextmanager

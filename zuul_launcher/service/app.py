@@ -364,7 +364,7 @@ class Scheduler:
             metrics=self._metrics.exposition,
         )
         try:
-            page = Page(app, webapp.listen_address, int(webapp.port))
+            page = Page(app, webapp.listen_address, webapp.port)
         except OSError as error:
             raise ConfigurationError(
                 f"[webapp] {webapp.listen_address} port {webapp.port}: {error.strerror}: choose another port"
@@ -383,6 +383,6 @@ def _git_urls(gerrits: dict[str, GerritConnection]) -> dict[str, Callable[[str],
     """Where mergers fetch from, by connection."""
 
     def url(connection: GerritConnection) -> Callable[[str], str]:
-        return lambda project: f"ssh://{connection.user}@{connection.server}:{int(connection.port)}/{project}"
+        return lambda project: f"ssh://{connection.user}@{connection.server}:{connection.port}/{project}"
 
     return {name: url(connection) for name, connection in gerrits.items()}

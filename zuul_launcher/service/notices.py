@@ -31,7 +31,7 @@ class MailDesk:
 
     def __init__(self, settings: SmtpConnection, clock: Callable[[], float]) -> None:
         self._settings = settings
-        self._mailer = Mailer(settings.server, int(settings.port))
+        self._mailer = Mailer(settings.server, settings.port)
         self._clock = clock
 
     def perform(self, delivery: Delivery) -> Delivered:
