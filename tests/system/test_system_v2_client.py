@@ -112,10 +112,11 @@ def gate(stand_in: SimGerrit, tmp_path: Path) -> Iterator[Gate]:
         gate.site.start_gearman()
         text = gate.site.config.read_text()
         gate.site.config.write_text(text.replace("[gearman_server]\nstart = true", "[gearman_server]\nstart = false"))
+        # The workers end last: a build still running when its worker leaves would be a complaint.
         with (
+            gate.working(("unit", "docs")),
             daemon(gate, "merger", "merger"),
             daemon(gate, "server", "zuul", "-l", str(right)),
-            gate.working(("unit", "docs")),
         ):
             gate.wait_until_ready()
             yield gate
