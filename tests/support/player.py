@@ -8,6 +8,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -244,9 +245,10 @@ class Player:
 
     def order_is_kept(self, before: list[list[str]]) -> None:
         """Those that stood in one queue, and still do, stand in the same order. (A promotion makes new items.)"""
+        places = {name: (line, place) for line, new in enumerate(self._queues()) for place, name in enumerate(new)}
         for old in before:
-            for new in self._queues():
-                assert [name for name in old if name in new] == [name for name in new if name in old]
+            stands = [places[name] for name in old if name in places]
+            assert sorted(stands, key=itemgetter(0)) == sorted(stands)
 
     def only_the_window_works(self, action: AnyAction) -> None:
         item = self.state.items.get(action.item) if isinstance(action, Merge | Launch) else None
