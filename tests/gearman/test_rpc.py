@@ -138,5 +138,5 @@ def test_nobody_who_listens_is_unavailable(place: Place) -> None:
 
 
 def test_no_server_is_unavailable(unused_port: int) -> None:
-    with pytest.raises(RemoteUnavailable, match="no Gearman server at .* is it running"):
+    with pytest.raises(RemoteUnavailable, match=r"no Gearman server at .* is it running"):
         request("127.0.0.1", unused_port, "zuul:promote", {}, 0.2)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from zuul_launcher.layout.load import Loaded, load
-from zuul_launcher.layout.problems import LayoutErrors
+from zuul_launcher.yamlfile.problems import FileErrors
 
 CONNECTIONS = {"gerrit": "gerrit", "other": "gerrit", "smtp": "smtp", "rows": "sql"}
 
@@ -30,7 +30,7 @@ def refused(tmp_path: Path) -> Callable[[str | bytes], list[str]]:
     def refuse_text(text: str | bytes) -> list[str]:
         path = tmp_path / "layout.yaml"
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        with pytest.raises(LayoutErrors) as caught:
+        with pytest.raises(FileErrors) as caught:
             load(path, CONNECTIONS)
         return [str(problem).removeprefix(f"{path}:") for problem in caught.value.problems]
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 
 from zuul_launcher.layout.load import load
-from zuul_launcher.layout.problems import LayoutErrors
+from zuul_launcher.yamlfile.problems import FileErrors
 
 CONNECTIONS = {"gerrit": "gerrit", "smtp": "smtp", "rows": "sql"}
 Found = list[tuple[int, int, str, str | None]]  # line, column, message, hint
@@ -186,7 +186,7 @@ def problems_of(tmp_path: Path) -> ProblemsOf:
         path.write_text(text)
         try:
             load(path, CONNECTIONS)
-        except LayoutErrors as error:
+        except FileErrors as error:
             return [(one.line, one.column, one.message, one.hint) for one in error.problems if one.file == str(path)]
         return []
 

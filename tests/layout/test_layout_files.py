@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from zuul_launcher.layout.load import Loaded, content_hash, load
-from zuul_launcher.layout.problems import LayoutErrors
+from zuul_launcher.yamlfile.problems import FileErrors
 
 HEAD = """\
 includes:
@@ -41,7 +41,7 @@ def write(tmp_path: Path) -> Write:
 
 def problems(path: Path) -> list[str]:
     """Paths are relative to the layout's folder, also in hints."""
-    with pytest.raises(LayoutErrors) as caught:
+    with pytest.raises(FileErrors) as caught:
         load(path, {})
     return str(caught.value).replace(f"{path.parent}/", "").splitlines()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from zuul_launcher.layout.load import Loaded, load
-from zuul_launcher.layout.problems import LayoutErrors
+from zuul_launcher.yamlfile.problems import FileErrors
 
 TEXT = """\
 includes:
@@ -63,7 +63,7 @@ def test_mistakes_of_the_code_stand_beside_those_of_the_layout(tmp_path: Path) -
     file, layout = tmp_path / "functions.py", tmp_path / "layout.yaml"
     file.write_text("def set_parameters(item, params):\n    print 'x'\n")
     layout.write_text(TEXT + "zuul: 1\n")
-    with pytest.raises(LayoutErrors) as caught:
+    with pytest.raises(FileErrors) as caught:
         load(layout, {})
     first, second = caught.value.problems
     assert (first.file, first.line, first.column) == (str(layout), 7, 1)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from zuul_launcher.layout import tree
 from zuul_launcher.layout.load import Loaded, load
-from zuul_launcher.layout.problems import LayoutErrors, Problems
-from zuul_launcher.layout.tree import Mapping, Node, Scalar, Sequence
+from zuul_launcher.yamlfile import tree
+from zuul_launcher.yamlfile.problems import FileErrors, Problems
+from zuul_launcher.yamlfile.tree import Mapping, Node, Scalar, Sequence
 
 Refuse = Callable[[str | bytes], list[str]]
 
@@ -133,7 +133,7 @@ def test_names_with_control_characters_are_shown_escaped(refused: Refuse) -> Non
 
 
 def test_a_file_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
-    with pytest.raises(LayoutErrors, match=r"layout\.yaml:1:1: the file can not be read: No such file"):
+    with pytest.raises(FileErrors, match=r"layout\.yaml:1:1: the file can not be read: No such file"):
         load(tmp_path / "layout.yaml", {})
 
 

@@ -13,9 +13,9 @@ from zuul_launcher.gerrit import hostkeys
 from zuul_launcher.gerrit.report import VALUE_OPTIONS
 from zuul_launcher.layout.load import load
 from zuul_launcher.layout.migrate import Finding, layout_findings
-from zuul_launcher.layout.problems import LayoutErrors, Problems
-from zuul_launcher.layout.tree import Mapping, parse_file
 from zuul_launcher.settings import GerritConnection, Settings
+from zuul_launcher.yamlfile.problems import FileErrors, Problems
+from zuul_launcher.yamlfile.tree import Mapping, parse_file
 
 HEADINGS = {"unsupported": "not supported", "changes": "changes", "kept": "kept"}
 
@@ -38,7 +38,7 @@ def check(context: click.Context, form: str) -> None:
     mistakes: list[str] = []
     try:
         findings += _of_layout(settings)
-    except LayoutErrors as error:
+    except FileErrors as error:
         mistakes = [str(problem) for problem in error.problems]
     by_kind = {kind: [one for one in findings if one.kind == kind] for kind in HEADINGS}
     if form == "json":

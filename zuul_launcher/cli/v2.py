@@ -20,10 +20,10 @@ from zuul_launcher.cli.admin import enqueue, enqueue_ref, promote, show
 from zuul_launcher.cli.daemon import detached
 from zuul_launcher.errors import ZuulLauncherError
 from zuul_launcher.layout.load import load as load_layout
-from zuul_launcher.layout.problems import Problems
-from zuul_launcher.layout.tree import Mapping, Scalar, Sequence, parse_file
 from zuul_launcher.log import set_up
 from zuul_launcher.settings import Settings, load, require_for
+from zuul_launcher.yamlfile.problems import Problems
+from zuul_launcher.yamlfile.tree import Mapping, Scalar, Sequence, parse_file
 
 NEVER_MISSING = "noop"  # no worker offers it, and none has to
 

@@ -13,8 +13,8 @@ from rich.table import Table
 from zuul_launcher.errors import ConfigurationError
 from zuul_launcher.layout.jobtree import names_in
 from zuul_launcher.layout.load import Loaded, load
-from zuul_launcher.layout.problems import LayoutErrors, Problem
 from zuul_launcher.settings import Settings
+from zuul_launcher.yamlfile.problems import FileErrors, Problem
 
 # What a layout may name if there is no zuul.conf to tell.
 ASSUMED_CONNECTIONS = {"gerrit": "gerrit", "smtp": "smtp"}
@@ -42,7 +42,7 @@ def validate(context: click.Context, layout: Path | None, form: str, schema: boo
         click.echo("no zuul.conf: connections named gerrit and smtp are assumed", err=True)
     try:
         loaded = load(path, connections)
-    except LayoutErrors as error:
+    except FileErrors as error:
         if form == "json":
             _print_json(path, error.problems, (), None)
         else:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from zuul_launcher.layout.includes import path_from
-from zuul_launcher.layout.reading import EXTRA, Reading
-from zuul_launcher.layout.tree import Mapping, Node, Sequence, parse_file
+from zuul_launcher.yamlfile.reading import EXTRA, Reading
+from zuul_launcher.yamlfile.tree import Mapping, Node, Sequence, parse_file
 
 INCLUDES = "includes"
 KEYS = (INCLUDES, "pipelines", "jobs", "project-templates", "projects")

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from zuul_launcher.layout.problems import Place
-from zuul_launcher.layout.reading import Reading
-from zuul_launcher.layout.tree import Node
+from zuul_launcher.yamlfile.problems import Place
+from zuul_launcher.yamlfile.reading import Reading
+from zuul_launcher.yamlfile.tree import Node
 
 MAXIMUM_BYTES = 10_000_000
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from zuul_launcher.layout.includes import Functions
-from zuul_launcher.layout.reading import Fields, Reading
-from zuul_launcher.layout.tree import Node, Sequence
 from zuul_launcher.model.layout import Job, SkipIf
+from zuul_launcher.yamlfile.reading import Fields, Reading
+from zuul_launcher.yamlfile.tree import Node, Sequence
 
 NOOP = "noop"  # the job that always succeeds and is never sent anywhere
 

@@ -5,9 +5,9 @@ import string
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from zuul_launcher.layout.reading import Reading
-from zuul_launcher.layout.tree import Mapping, Node, Sequence
 from zuul_launcher.model.layout import JobNode
+from zuul_launcher.yamlfile.reading import Reading
+from zuul_launcher.yamlfile.tree import Mapping, Node, Sequence
 
 MAXIMUM_NAME = 1000  # characters
 

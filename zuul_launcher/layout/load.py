@@ -12,12 +12,12 @@ from zuul_launcher.layout.files import join_files
 from zuul_launcher.layout.includes import read_includes
 from zuul_launcher.layout.jobs import JobEntries, read_jobs
 from zuul_launcher.layout.pipelines import read_pipelines
-from zuul_launcher.layout.problems import LayoutErrors, Problem, Problems
 from zuul_launcher.layout.projects import ProjectReading
 from zuul_launcher.layout.queues import shared_queues
-from zuul_launcher.layout.reading import REQUIRED, Reading
-from zuul_launcher.layout.tree import Node, Sequence, parse_file
 from zuul_launcher.model.layout import Job, Layout, Pipeline, Project
+from zuul_launcher.yamlfile.problems import FileErrors, Problem, Problems
+from zuul_launcher.yamlfile.reading import REQUIRED, Reading
+from zuul_launcher.yamlfile.tree import Node, Sequence, parse_file
 
 _REQUIRED = ("pipelines", "projects")
 
@@ -31,13 +31,13 @@ class Loaded(Struct, frozen=True):
 def load(path: Path, connections: Dictionary[str, str]) -> Loaded:
     """The layout in `path`. `connections`: name -> driver (gerrit, smtp, sql), what triggers and reporters may name.
 
-    Raises LayoutErrors with all mistakes of the layout and of the python files that it includes.
+    Raises FileErrors with all mistakes of the layout and of the python files that it includes.
     """
     problems = Problems(str(path))
     node = parse_file(path, problems)
     read = _read(Reading(problems), node, path, dict(connections)) if node else None
     if problems.errors or read is None:
-        raise LayoutErrors(problems.errors)
+        raise FileErrors(problems.errors)
     layout, entries = read
     return Loaded(layout, problems.warnings, entries)
 

@@ -11,9 +11,9 @@ from typing import Literal
 from msgspec import Struct
 
 from zuul_launcher.layout.jobs import NOOP
-from zuul_launcher.layout.tree import Entry, Mapping, Node, Scalar, Sequence
 from zuul_launcher.model.change import normal_label
 from zuul_launcher.model.layout import Job, JobNode, Layout, Pipeline, Project
+from zuul_launcher.yamlfile.tree import Entry, Mapping, Node, Scalar, Sequence
 
 Kind = Literal["kept", "changes", "unsupported"]
 

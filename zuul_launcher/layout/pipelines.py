@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from zuul_launcher.layout.reading import EXTRA, Fields, Reading
-from zuul_launcher.layout.tree import Mapping, Node, Scalar
 from zuul_launcher.layout.triggers import read_reject, read_requirement, read_triggers
 from zuul_launcher.model.layout import Pipeline, Reporter, Requirement, Window
+from zuul_launcher.yamlfile.reading import EXTRA, Fields, Reading
+from zuul_launcher.yamlfile.tree import Mapping, Node, Scalar
 
 _KINDS = {"IndependentPipelineManager": "independent", "DependentPipelineManager": "dependent"}
 _MESSAGES = ("success-message", "failure-message", "merge-failure-message", "footer-message")

@@ -5,9 +5,9 @@ from typing import Any
 
 from zuul_launcher.layout import jobtree
 from zuul_launcher.layout.jobtree import Twig, Unusable
-from zuul_launcher.layout.reading import EXTRA, REQUIRED, Fields, Reading
-from zuul_launcher.layout.tree import Mapping, Node
 from zuul_launcher.model.layout import JobNode, Project
+from zuul_launcher.yamlfile.reading import EXTRA, REQUIRED, Fields, Reading
+from zuul_launcher.yamlfile.tree import Mapping, Node
 
 MAXIMUM_ENTRIES = 1_000_000  # jobs in all trees together
 

@@ -6,8 +6,8 @@
 from collections.abc import Iterator, Mapping
 
 from zuul_launcher.layout.jobs import NOOP
-from zuul_launcher.layout.problems import Placed, Problems
 from zuul_launcher.model.layout import Job, JobNode, Project
+from zuul_launcher.yamlfile.problems import Placed, Problems
 
 
 def shared_queues(

@@ -3,10 +3,10 @@
 import re
 
 from zuul_launcher.cron import next_time
-from zuul_launcher.layout.reading import EXTRA, Fields, Reading
-from zuul_launcher.layout.tree import Mapping, Node, Scalar, Sequence
 from zuul_launcher.model.change import normal_label
 from zuul_launcher.model.layout import ApprovalRule, Filter, GerritFilter, Requirement, TimerFilter, ZuulFilter
+from zuul_launcher.yamlfile.reading import EXTRA, Fields, Reading
+from zuul_launcher.yamlfile.tree import Mapping, Node, Scalar, Sequence
 
 GERRIT_EVENTS = (
     "patchset-created",

@@ -11,7 +11,6 @@ from zuul_launcher.db import journal, lease
 from zuul_launcher.errors import ConfigurationError, RemoteUnavailable
 from zuul_launcher.layout.load import content_hash
 from zuul_launcher.layout.load import load as load_layout_file
-from zuul_launcher.layout.problems import LayoutErrors
 from zuul_launcher.metrics import Metrics
 from zuul_launcher.model.actions import Answer
 from zuul_launcher.model.events import FactsSeen, LayoutLoaded, LayoutRefused, SiblingsSeen, TimerFired, Triggered
@@ -34,6 +33,7 @@ from zuul_launcher.web.app import make_app
 from zuul_launcher.web.board import Board
 from zuul_launcher.web.git import git_application
 from zuul_launcher.web.serve import Page
+from zuul_launcher.yamlfile.problems import FileErrors
 
 log = logging.getLogger("zuul_launcher.scheduler")
 
@@ -95,7 +95,7 @@ class Scheduler:
     def run(self, begin: Callable[[], None] = lambda: None) -> None:
         """`begin` is called when the layout is read and the page has its port: nothing of the site is wrong.
 
-        Raises ConfigurationError (LayoutErrors among them) before anything is begun, Fenced if it lost its lease."""
+        Raises ConfigurationError (FileErrors among them) before anything is begun, Fenced if it lost its lease."""
         layout, layout_hash = self._read_layout()
         self._page = self._open_page()
         begin()
@@ -304,7 +304,7 @@ class Scheduler:
         try:
             layout, layout_hash = self._read_layout()
         except ConfigurationError as error:
-            problems = [str(one) for one in error.problems] if isinstance(error, LayoutErrors) else [str(error)]
+            problems = [str(one) for one in error.problems] if isinstance(error, FileErrors) else [str(error)]
             self._refuse_layout(problems)
             return
         slow = self._slow_patterns(layout)

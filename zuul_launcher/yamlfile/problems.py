@@ -38,7 +38,7 @@ class Problem(Struct, frozen=True):
         return f"{self.file}:{self.line}:{self.column}: {self.message}{hint}"
 
 
-class LayoutErrors(ConfigurationError):
+class FileErrors(ConfigurationError):
     """Everything that is wrong with a layout, in the order of the file; the text has a line for each."""
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from zuul_launcher.layout.patterns import InvalidPattern, normal_pattern
+from zuul_launcher.yamlfile.patterns import InvalidPattern, normal_pattern
 
 
 @pytest.mark.parametrize("text", ["", "^master$", "(?im)^recheck", "(?!^REL)", "[[]", r"\(?i\)"])

@@ -14,7 +14,7 @@ import yaml
 from yaml import CSafeLoader, SafeLoader
 from yaml.constructor import SafeConstructor
 
-from zuul_launcher.layout.problems import Place, Problems
+from zuul_launcher.yamlfile.problems import Place, Problems
 
 MAXIMUM_BYTES = 20_000_000
 MAXIMUM_NESTING = 50

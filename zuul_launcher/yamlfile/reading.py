@@ -5,9 +5,9 @@ import re
 from collections.abc import Callable, Collection, Iterable
 from typing import TypeVar
 
-from zuul_launcher.layout.patterns import InvalidPattern, normal_pattern
-from zuul_launcher.layout.problems import Problems
-from zuul_launcher.layout.tree import Entry, Mapping, Node, Scalar, Sequence
+from zuul_launcher.yamlfile.patterns import InvalidPattern, normal_pattern
+from zuul_launcher.yamlfile.problems import Problems
+from zuul_launcher.yamlfile.tree import Entry, Mapping, Node, Scalar, Sequence
 
 T = TypeVar("T")
 Reader = Callable[[Node], T | None]

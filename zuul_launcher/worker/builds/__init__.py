@@ -1,0 +1,1 @@
+"""One build from its parameters to its result: workspace, sources, steps, console, publishers, clean-up."""

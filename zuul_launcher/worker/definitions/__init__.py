@@ -1,0 +1,1 @@
+"""What is to be run, and where: jobs, nodes and secrets, as their files describe them."""

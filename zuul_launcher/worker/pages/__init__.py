@@ -1,0 +1,1 @@
+"""Pages for people and documents for tools, read-only: builds, consoles, artifacts, nodes."""
