@@ -22,9 +22,7 @@ from zuul_launcher.remoting.filepath import FilePath
 from zuul_launcher.remoting.launcher import Launcher, LaunchError
 
 PAGE = (Path(__file__).parent.parent.parent / "doc" / "remoting.rst").read_text()
-FIRST, *OTHERS = [
-    textwrap.dedent(block) for block in re.findall(r"code-block:: python\n\n((?:    .*\n|\n)+)", PAGE)
-]
+FIRST, *OTHERS = [textwrap.dedent(block) for block in re.findall(r"code-block:: python\n\n((?:    .*\n|\n)+)", PAGE)]
 HOST = 'SshNode("node.example.org", "jenkins")'
 
 

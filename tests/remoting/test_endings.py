@@ -1,12 +1,14 @@
 """How channels end, and what is left of them: on this machine, real processes and a real sshd."""
 
+import io
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,98 +24,144 @@ from zuul_launcher.remoting import (
     RemoteFuture,
     connect_ssh,
     connect_subprocess,
+    node,
+    nodeprocesses,
 )
-from zuul_launcher.remoting.errors import ChannelClosed, ChannelForked, HandshakeFailed
+from zuul_launcher.remoting.errors import ChannelClosed, ChannelForked
+from zuul_launcher.remoting.launcher import Launcher
 
-SECONDS = 60
+SECONDS = 60  # less than the silence after which a node is given up
 ROOT = Path(__file__).parent.parent.parent
+PENDING = 50
+SSH = pytest.param("ssh", marks=pytest.mark.sshd)
+# The agent, what a callable started in its group, and a process with a child that both ignore TERM; a call is deaf.
 CONTROLLER = """
 import sys, time
+from pathlib import Path
 sys.path[:0] = [{root!r}, {tests!r}]
 from support import remote_code
-from zuul_launcher.remoting import connect_subprocess
-channel = connect_subprocess([sys.executable])
+from zuul_launcher.remoting import SshNode, connect_ssh, connect_subprocess
+from zuul_launcher.remoting.launcher import PIPE, Launcher
+channel = {connect}
 channel.allow("support.remote_code")
-print(channel.call(remote_code.pid), channel.call(remote_code.run_child, 600), flush=True)
+channel.call_async(time.sleep, 600)
+deaf = Launcher(channel).launch(["sh", "-c", "trap '' TERM; sleep 600 & echo $!; wait; wait"], stdout=PIPE)
+child = int(deaf.stdout.readline())
+print(channel.call(remote_code.pid), channel.call(remote_code.run_child, 600), deaf.pid, child, flush=True)
 time.sleep(600)
 """
 
 
-def threads_of(name: str) -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.endswith(f" of {name}")]
+@pytest.fixture(params=["subprocess", SSH])
+def apart(request: pytest.FixtureRequest, open_kind: Callable[[str], Channel]) -> Iterator[Channel]:
+    """A node whose agent is a process, for this test alone."""
+    with open_kind(request.param) as channel:
+        yield channel
 
 
-def test_a_killed_agent_fails_all_pending_calls_with_signal_and_last_words(fresh: Channel) -> None:
-    pid = fresh.call(remote_code.pid)
-    fresh.call(remote_code.say, "words before the end")
-    futures: list[RemoteFuture] = [fresh.call_async(remote_code.read_all, Pipe.to_remote()) for _ in range(50)]
+def test_a_killed_agent_fails_all_pending_calls_with_signal_and_last_words(apart: Channel) -> None:
+    """D124. At once, though a child of the agent lives on and holds its streams: pings would need two minutes."""
+    child = apart.call(remote_code.run_child, 600)
+    pid = apart.call(remote_code.pid)
+    for number in range(30):
+        apart.call(remote_code.say, f"word {number}.")
+    futures: list[RemoteFuture] = [apart.call_async(remote_code.read_all, Pipe.to_remote()) for _ in range(PENDING)]
     causes: list[BaseException] = []
-    fresh.on_close(causes.append)
-    pipe = Pipe.to_local()
+    apart.on_close(causes.append)
+    assert apart.settings.ping_timeout > SECONDS
     os.kill(pid, signal.SIGKILL)
+    texts = set()
     for future in futures:
-        with pytest.raises(
-            ChannelClosed, match=r"channel fresh: .*killed by SIGKILL; its last words: words before the end"
-        ):
+        with pytest.raises(ChannelClosed) as caught:
             future.result(SECONDS)
+        texts.add(str(caught.value))
+    os.kill(child, signal.SIGKILL)
+    (text,) = texts
+    assert re.match(rf"channel {apart.name}: .*SIGKILL.*; its last words: word 1[01]\.\n", text)
+    assert "\n".join(f"word {number}." for number in range(11, 30)) in text
     with pytest.raises(ChannelClosed, match="SIGKILL"):
-        fresh.call_async(remote_code.write_zeros, pipe, 1)
-    assert fresh.wait_closed(SECONDS)
-    assert len(causes) == 1
-    fresh.on_close(causes.append)
+        apart.call(len, "")
+    assert apart.wait_closed(SECONDS)
+    assert [str(cause) for cause in causes] == [text]
+    apart.on_close(causes.append)
     assert len(causes) == 2
 
 
-def test_a_reader_never_sees_a_clean_end_when_the_writer_dies(fresh: Channel) -> None:
+def test_a_reader_never_sees_a_clean_end_when_the_writer_dies(apart: Channel) -> None:
+    """D118. What it had written is read first."""
     pipe = Pipe.to_local()
-    fresh.call_async(lambda to: (to.writer.write(b"some"), os.kill(os.getpid(), 9)), pipe)
-    with pytest.raises(ChannelClosed):
-        pipe.reader.read()
+    apart.call_async(remote_code.write_and_die, pipe, b"some")
+    assert pipe.reader.read(4) == b"some"
+    for _ in range(2):
+        with pytest.raises(ChannelClosed, match="SIGKILL"):
+            pipe.reader.read()
 
 
-@pytest.mark.parametrize("kind", ["local", "subprocess", pytest.param("ssh", marks=pytest.mark.sshd)])
+def test_a_writer_learns_that_its_reader_has_died(apart: Channel) -> None:
+    """D118. Though it waits for a window that will never open."""
+    pipe = Pipe.to_remote()
+    future = apart.call_async(remote_code.wait_in_vain, pipe)
+    pid = apart.call(remote_code.pid)
+    timer = threading.Thread(target=lambda: (wait_until(lambda: not pipe.writer._credit), os.kill(pid, signal.SIGKILL)))
+    timer.start()
+    with pytest.raises(ChannelClosed, match="SIGKILL"):
+        pipe.writer.write(bytes(8 << 20))
+    with pytest.raises(ChannelClosed, match="SIGKILL"):
+        future.result(SECONDS)
+    timer.join()
+
+
+@pytest.mark.parametrize("kind", ["local", "subprocess", SSH])
 def test_after_close_nothing_is_left_and_calls_fail_at_once(
     kind: str, open_kind: Callable[[str], Channel], request: pytest.FixtureRequest
 ) -> None:
+    """D126."""
     if kind == "ssh":
         request.getfixturevalue("ssh_server")
     threads_before = set(threading.enumerate())
     channel = open_kind(kind)
     pid = channel.call(remote_code.pid)
+    started = Launcher(channel).launch(["sleep", "600"], stdin=b"x", stdout=io.BytesIO())
     pending = channel.call_async(remote_code.read_all, Pipe.to_remote())
     open_before = len(list(Path("/proc/self/fd").iterdir()))
     channel.close()
     channel.close()
     assert not channel.is_open
-    with pytest.raises(ChannelClosed, match="closed by this side"):
-        channel.call(len, "")
-    with pytest.raises(ChannelClosed, match="closed by this side"):
-        pending.result(SECONDS)
+    for use in (lambda: channel.call(len, ""), lambda: channel.call_async(len, ""), lambda: pending.result(SECONDS)):
+        with pytest.raises(ChannelClosed, match="closed by this side"):
+            use()
     wait_until(lambda: set(threading.enumerate()) <= threads_before, what="the end of the threads")
+    wait_until(lambda: not is_alive(started.pid), what="the end of the process")
     if kind != "local":
-        wait_until(lambda: not is_alive(pid), what="the end of the agent")
+        wait_until(lambda: not Path(f"/proc/{pid}").exists(), what="the end of the agent")
         assert len(list(Path("/proc/self/fd").iterdir())) < open_before
 
 
-def test_a_killed_controller_leaves_no_agent_and_no_process_of_it() -> None:
-    script = CONTROLLER.format(root=str(ROOT), tests=str(ROOT / "tests"))
+@pytest.mark.parametrize("kind", ["subprocess", SSH])
+def test_a_killed_controller_leaves_no_agent_and_no_process_of_it(kind: str, request: pytest.FixtureRequest) -> None:
+    """D127. The times that bound it are constants: processes get KILL long before the agent may go at the latest."""
+    assert nodeprocesses.LAST_GRACE < node.EXIT_SECONDS <= 5
+    connect = "connect_subprocess([sys.executable])"
+    if kind == "ssh":
+        server: Sshd = request.getfixturevalue("ssh_server")
+        of_node = server.node((sys.executable,))
+        connect = f"connect_ssh({repr(of_node).replace('PosixPath', 'Path')})"
+    script = CONTROLLER.format(root=str(ROOT), tests=str(ROOT / "tests"), connect=connect)
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as controller:
         assert controller.stdout is not None
-        agent, child = (int(number) for number in controller.stdout.readline().split())
-        assert is_alive(agent)
-        assert is_alive(child)
+        processes = [int(number) for number in controller.stdout.readline().split()]
+        assert [is_alive(process) for process in processes] == [True] * 4
         controller.send_signal(signal.SIGKILL)
-        wait_until(lambda: not is_alive(agent), what="the end of the agent")
-        wait_until(lambda: not is_alive(child), what="the end of its child")
+        wait_until(lambda: not any(map(is_alive, processes)), what="the end of the agent and its processes")
 
 
-def test_a_terminated_agent_cleans_up(fresh: Channel) -> None:
-    child = fresh.call(remote_code.run_child, 600)
-    os.kill(fresh.call(remote_code.pid), signal.SIGTERM)
+def test_a_terminated_agent_cleans_up(apart: Channel) -> None:
+    child = apart.call(remote_code.run_child, 600)
+    os.kill(apart.call(remote_code.pid), signal.SIGTERM)
     wait_until(lambda: not is_alive(child), what="the end of the child")
-    assert fresh.wait_closed(SECONDS)
+    assert apart.wait_closed(SECONDS)
     with pytest.raises(ChannelClosed, match="exit status 143"):
-        fresh.call(len, "")
+        apart.call(len, "")
 
 
 def test_a_stopped_agent_is_found_by_its_silence() -> None:
@@ -131,22 +179,30 @@ def test_a_stopped_agent_is_found_by_its_silence() -> None:
 
 @pytest.mark.sshd
 def test_silence_of_the_network_ends_a_channel_over_ssh(ssh_server: Sshd) -> None:
+    """D125. On both sides, each by its own clock: no word of the end gets through."""
+    defaults = ChannelSettings()
+    assert defaults.ping_interval + defaults.ping_timeout <= 150
     settings = ChannelSettings(ping_interval=0.2, ping_timeout=1.5, close_timeout=0.2)
     with socket.create_server(("127.0.0.1", 0)) as relay:
         passes = threading.Event()
         passes.set()
         threading.Thread(target=_relay, args=(relay, ssh_server.port, passes), daemon=True).start()
-        node = ssh_server.node((sys.executable,))
-        node = type(node)(**{**vars(node), "port": relay.getsockname()[1]})
-        channel = connect_ssh(node, name="silent", settings=settings)
-        assert channel.call(len, "abc") == 3
+        reached = ssh_server.node((sys.executable,))
+        reached = type(reached)(**{**vars(reached), "port": relay.getsockname()[1]})
+        channel = connect_ssh(reached, name="silent", settings=settings)
+        agent = channel.call(os.getpid)
         passes.clear()
         pending = channel.call_async(len, "")
         with pytest.raises(ChannelClosed, match="silent for"):
             pending.result(SECONDS)
+        wait_until(lambda: not is_alive(agent), what="the end of the agent")
         channel.close()
-        wait_until(lambda: not threads_of("silent"), what="the end of the threads")
+        wait_until(lambda: not _threads_of("silent"), what="the end of the threads")
         passes.set()
+
+
+def _threads_of(name: str) -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.endswith(f" of {name}")]
 
 
 def _relay(server: socket.socket, port: int, passes: threading.Event) -> None:
@@ -162,6 +218,7 @@ def _relay(server: socket.socket, port: int, passes: threading.Event) -> None:
         except OSError:
             pass
         finally:
+            passes.wait()
             for end in (source, sink):
                 try:
                     end.shutdown(socket.SHUT_RDWR)
@@ -177,36 +234,21 @@ def _relay(server: socket.socket, port: int, passes: threading.Event) -> None:
     far.close()
 
 
-@pytest.mark.sshd
-def test_an_unknown_host_key_is_refused(ssh_server: Sshd, tmp_path: Path) -> None:
-    known = tmp_path / "known_hosts"
-    known.write_text("")
-    node = ssh_server.node((sys.executable,), host_key="", known_hosts=known)
-    with pytest.raises(HandshakeFailed, match="not found in known_hosts"):
-        connect_ssh(node)
-    assert known.read_text() == ""
-    other = ssh_server.key.with_suffix(".pub").read_text()
-    with pytest.raises(HandshakeFailed, match="does not match"):
-        connect_ssh(ssh_server.node((sys.executable,), host_key=other))
-
-
-@pytest.mark.sshd
-def test_a_known_host_key_is_accepted(ssh_server: Sshd, tmp_path: Path) -> None:
-    known = tmp_path / "known_hosts"
-    known.write_text(f"[127.0.0.1]:{ssh_server.port} {ssh_server.host_key}\n")
-    with connect_ssh(ssh_server.node((sys.executable,), host_key="", known_hosts=known)) as channel:
-        assert channel.call(len, "abc") == 3
-
-
-@pytest.mark.sshd
-def test_a_node_without_python_says_so(ssh_server: Sshd) -> None:
-    with pytest.raises(HandshakeFailed, match=r"(?s)exit status 127; its last words: .*python-of-nobody"):
-        connect_ssh(ssh_server.node(("python-of-nobody",)))
-
-
-def test_a_command_that_is_not_there_cannot_be_run() -> None:
-    with pytest.raises(FileNotFoundError):
-        connect_subprocess(["/no/such/python"])
+@pytest.mark.parametrize("kind", ["local", "subprocess", SSH])
+def test_a_trace_has_the_headers_of_all_frames_and_is_closed_with_its_channel(
+    kind: str, open_kind: Callable[[str], Channel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZUUL_REMOTING_TRACE", str(tmp_path / "trace"))
+    with open_kind(kind) as channel:
+        monkeypatch.delenv("ZUUL_REMOTING_TRACE")
+        assert channel.call(len, "secret") == 6
+        trace = tmp_path / "trace"
+        assert trace in [path.readlink() for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+    assert trace not in [path.readlink() for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+    text = trace.read_text()
+    for way, frame in ((">", "CALL"), ("<", "RESULT"), (">", "CLOSE"), ("<", "CLOSE")):
+        assert re.search(rf"^\d+\.\d+ {channel.name} {way} {frame} \d+ \d+ \d+$", text, re.MULTILINE)
+    assert "secret" not in text
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")

@@ -254,30 +254,6 @@ def _script(tmp_path: Path, text: str) -> list[str]:
     return ["sh", str(path)]
 
 
-def test_noise_before_the_agent_is_skipped(tmp_path: Path) -> None:
-    command = _script(tmp_path, f'printf "Welcome!\\n%s\\n" "$(printf %060000d 0)"; exec "{sys.executable}" "$@"')
-    with connect_subprocess(command, settings=SETTINGS) as channel:
-        assert channel.call(len, "abc") == 3
-
-
-def test_too_much_noise_is_quoted(tmp_path: Path) -> None:
-    command = _script(tmp_path, 'printf "%072000d the last words" 0; sleep 60')
-    with pytest.raises(HandshakeFailed, match=r"65536 bytes came and no agent.*0000"):
-        connect_subprocess(command, settings=SETTINGS)
-
-
-def test_what_came_instead_of_an_agent_is_quoted(tmp_path: Path) -> None:
-    command = _script(tmp_path, "echo a banner; echo no python here >&2; exit 3")
-    with pytest.raises(HandshakeFailed, match=r"(?s)a banner.*exit status 3; its last words: no python here"):
-        connect_subprocess(command, settings=SETTINGS)
-
-
-def test_silence_has_a_deadline(tmp_path: Path) -> None:
-    command = _script(tmp_path, "exec sleep 60")
-    with pytest.raises(HandshakeFailed, match=r"no agent answered within 0\.2 s; nothing was heard"):
-        connect_subprocess(command, settings=ChannelSettings(handshake_timeout=0.2))
-
-
 def _says(tmp_path: Path, line: str) -> list[str]:
     return _script(tmp_path, f"cat >/dev/null & printf '%s\\n' '' '{line}'; sleep 60")
 

@@ -136,9 +136,7 @@ def test_a_document_type_without_entities_is_fine(tmp_path: Path) -> None:
 
 def test_a_suite_that_speaks_of_failures_without_cases_is_a_problem(tmp_path: Path) -> None:
     found = summary(tmp_path, '<testsuite name="s" tests="3" errors="2"/>')
-    assert found.problems == (
-        ("TEST-0.xml", "a suite says that 2 of its tests failed, but the file has no such case"),
-    )
+    assert found.problems == (("TEST-0.xml", "a suite says that 2 of its tests failed, but the file has no such case"),)
 
 
 def test_texts_names_and_numbers_of_cases_are_limited_but_all_are_counted(tmp_path: Path) -> None:

@@ -174,6 +174,18 @@ def write_and_pass_on_error(pipe: Pipe, data: bytes) -> None:
     pipe.writer.error(OSError(28, "No space left on device", "/full"))
 
 
+def write_and_die(pipe: Pipe, data: bytes) -> None:
+    import signal
+
+    pipe.writer.write(data)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def wait_in_vain(pipe: Pipe) -> None:
+    """It never reads."""
+    sleep(600)
+
+
 def write_until_broken(pipe: Pipe) -> str:
     try:
         while True:

@@ -176,9 +176,11 @@ class Wire:
         self._wake.set()
 
     def release(self) -> None:
-        """After the threads have ended: give back what the transport holds."""
+        """After the threads have ended: give back what the transport and the trace hold."""
         with self._lock:
             self._transport.release()
+            if self._trace:
+                self._trace.close()
 
     def join(self, seconds: float) -> bool:
         """Wait for the threads; false: they are still there after so many seconds."""
@@ -199,6 +201,9 @@ class _Trace:
     def note(self, way: str, kind: int, request: int, length: int, flags: int) -> None:
         name = frames.NAMES[kind] if kind < len(frames.NAMES) else str(kind)
         self._file.write(f"{time.time():.6f} {self._name} {way} {name} {request} {length} {flags}\n")
+
+    def close(self) -> None:
+        self._file.close()
 
     def note_sent(self, batch: list[bytes | memoryview]) -> None:
         """Whatever parts the frames come in."""
