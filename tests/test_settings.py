@@ -19,6 +19,7 @@ from zuul_launcher.settings import (
     SmtpConnection,
     SqlConnection,
     Webapp,
+    Worker,
     Zuul,
     load,
     require_for,
@@ -277,7 +278,7 @@ def test_the_sample_is_valid_and_shows_every_option() -> None:
     shown, problems = ini.parse(text)
     assert problems == []
     for name, kind in SECTIONS.items():
-        options = {one.name for one in msgspec.structs.fields(kind)} - {"name"}
+        options = {one.name for one in msgspec.structs.fields(kind) if one.name != "name" or not one.required}
         assert set(shown[name].options) - {"driver"} == options
 
 
@@ -288,6 +289,7 @@ SECTIONS = {
     "zuul": Zuul,
     "merger": Merger,
     "database": Database,
+    "worker": Worker,
     "connection gerrit": GerritConnection,
     "connection mail": SmtpConnection,
     "connection reports": SqlConnection,

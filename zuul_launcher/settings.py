@@ -8,9 +8,9 @@ import base64
 import binascii
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NewType, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -18,19 +18,12 @@ from msgspec import Struct, field
 
 from zuul_launcher import ini
 from zuul_launcher.errors import ConfigurationError
+from zuul_launcher.options import PARSERS, HostName, ListeningPort, Port
 
 SEARCH = (Path("/etc/zuul/zuul.conf"), Path("~/zuul.conf"))  # the first that exists is read
 DAY = 24 * 3600
 
-Program = Literal["scheduler", "merger", "gearman", "client"]
-
-
-Port = NewType("Port", int)  # to connect to: 1 to 65535
-ListeningPort = NewType("ListeningPort", int)  # to listen on: 0 to 65535, where 0 takes a free one
-
-
-class HostName(str):
-    """A host or a user as a command or an URL can carry it: no white space, no `@` or `/`, no `-` in front."""
+Program = Literal["scheduler", "merger", "gearman", "worker", "client"]
 
 
 class Gearman(Struct, frozen=True, kw_only=True):
@@ -93,6 +86,33 @@ class Database(Struct, frozen=True, kw_only=True):
     keep_days: int = 30  # of the journal
 
 
+class Worker(Struct, frozen=True, kw_only=True):
+    name: str | None = None  # of the manager; None: the host's full name
+    jobs: Path | None = None  # jobs.yaml, or a folder of such files
+    jjb: Path | None = None  # a file or folder of Jenkins Job Builder
+    jjb_dialect: int = 6  # 4: include-raw is not formatted, missing names are tolerated
+    jjb_ignore: str = ""  # parts that may be left out, separated by commas
+    nodes: Path | None = None  # nodes.yaml; None: this machine alone
+    secrets: Path | None = None
+    executors: int = 2  # of this machine
+    labels: str = ""  # of this machine, separated by white space
+    exclusive: bool = False  # this machine runs only jobs that ask for its labels
+    user: HostName | None = None  # that builds of this machine run as, if the worker is root
+    url: str | None = None  # of its pages, as people reach them; None: builds report no url
+    listen_address: str = "127.0.0.1"
+    port: ListeningPort = ListeningPort(8002)
+    dburi: str = ""  # filled in: worker.sqlite in the folder `worker` of the state_dir
+    log_config: Path | None = None
+    kill_grace: int = 10  # seconds between TERM and KILL
+    on_connection_loss: str = "finish"  # or abort, after lost_grace
+    lost_grace: int = 60  # seconds
+    result_memory: int = 3600  # seconds in which a build that is asked for again gets its stored result
+    status_interval: int = 0  # seconds between WORK_STATUS packets; 0: only the first
+    disk_free: int = 256  # MiB that a node needs to take builds
+    qualify_ids: bool = False  # client ids begin with the name of the manager
+    jenkins_compat: bool = False  # builds see JENKINS_URL
+
+
 class GerritConnection(Struct, frozen=True, kw_only=True):
     driver: ClassVar[str] = "gerrit"
     name: str
@@ -143,6 +163,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     zuul: Zuul = Zuul()
     merger: Merger = Merger()
     database: Database
+    worker: Worker | None = None  # None: there is no such section
     connections: dict[str, Connection] = {}
     unknown: tuple[Unread, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -187,55 +208,11 @@ def require_for(settings: Settings, program: Program) -> None:
         missing.append("[gearman] server: name the host of the Gearman server")
     if program == "scheduler" and settings.zuul.layout_config is None:
         missing.append("[zuul] layout_config: give the path of layout.yaml")
+    if program == "worker" and (settings.worker is None or not (settings.worker.jobs or settings.worker.jjb)):
+        missing.append("[worker] jobs: give the path of jobs.yaml (or jjb: that of files of Jenkins Job Builder)")
     if missing:
         raise SettingsErrors([f"{settings.file}:1: the {program} needs {what}" for what in missing])
 
-
-def _truth(text: str) -> bool:
-    return {"1": True, "yes": True, "true": True, "on": True, "0": False, "no": False, "false": False, "off": False}[
-        text.lower()
-    ]
-
-
-def _count(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,9}", text):
-        raise ValueError
-    return int(text)
-
-
-def _port(text: str) -> Port:
-    if not 1 <= _count(text) <= 65535:
-        raise ValueError
-    return Port(int(text))
-
-
-def _listening_port(text: str) -> ListeningPort:
-    if _count(text) > 65535:
-        raise ValueError
-    return ListeningPort(int(text))
-
-
-def _host(text: str) -> HostName:
-    if text.startswith("-") or re.search(r"[\s@/]|[^\x21-\x7e]", text):
-        raise ValueError
-    return HostName(text)
-
-
-def _path(text: str) -> Path:
-    return Path(text).expanduser()
-
-
-# type of a field -> how its text is read, and what a text that can not be read should have been
-_PARSERS: dict[Any, tuple[Callable[[str], Any], str]] = {
-    str: (str, "some text"),
-    bool: (_truth, "1, yes, true, on, 0, no, false or off"),
-    int: (_count, "a whole number"),
-    Port: (_port, "a port, 1 to 65535"),
-    ListeningPort: (_listening_port, "a port, 0 to 65535"),
-    HostName: (_host, "a name without white space, `@` and `/`, and without `-` in front"),
-    Path: (_path, "a path, whose ~USER exists"),
-}
-_PARSERS |= {kind | None: _PARSERS[kind] for kind in (str, Path, HostName)}
 
 _DRIVERS: dict[str, type[Connection]] = {
     kind.driver: kind for kind in (GerritConnection, SmtpConnection, SqlConnection)
@@ -265,6 +242,7 @@ class _Reading:
             database = Database(dburi=default, keep_days=database.keep_days)
         gearman, server = self._read("gearman", Gearman), self._read("gearman_server", GearmanServer)
         webapp, merger = self._read("webapp", Webapp), self._read("merger", Merger)
+        worker = self._read_worker(zuul.state_dir) if "worker" in self.sections else None
         self._read_connections()
         self._leftovers()
         self._warn_of_open_secrets(database)
@@ -276,6 +254,7 @@ class _Reading:
             zuul=zuul,
             merger=merger,
             database=database,
+            worker=worker,
             connections=self.connections,
             unknown=tuple(self.unknown),
             warnings=tuple(self.warnings),
@@ -285,13 +264,26 @@ class _Reading:
         section = self.sections.get(name) or ini.Section(name, 1)
         return kind(**self._options(section, kind))
 
+    def _read_worker(self, state_dir: Path) -> Worker:
+        worker = self._read("worker", Worker)
+        for option, value, words in (
+            ("on_connection_loss", worker.on_connection_loss, ("finish", "abort")),
+            ("jjb_dialect", worker.jjb_dialect, (4, 6)),
+        ):
+            if value not in words:
+                line = self.sections["worker"].options[option].line
+                message = f"[worker] {option} = {value!r} is unknown, write {words[0]} or {words[1]}"
+                self.problems.append((line, message))
+        return msgspec.structs.replace(worker, dburi=worker.dburi or f"sqlite:///{state_dir}/worker/worker.sqlite")
+
     def _options(self, section: ini.Section, kind: type[Struct]) -> dict[str, Any]:
         """Option -> value of all that can be read; what can not, and what is missing, becomes a problem."""
         values: dict[str, Any] = {}
-        wanted = {one.name: one for one in msgspec.structs.fields(kind) if one.name != "name"}
+        fields = msgspec.structs.fields(kind)
+        wanted = {one.name: one for one in fields if one.name != "name" or not one.required}  # a connection's heads it
         for name, option in section.options.items():
             if name in wanted and option.value:
-                parse, expected = _PARSERS[wanted[name].type]
+                parse, expected = PARSERS[wanted[name].type]
                 try:
                     values[name] = parse(option.value)
                 except (ValueError, KeyError, RuntimeError):
@@ -341,7 +333,7 @@ class _Reading:
         self.connections[name] = kind(name=name, **values)
 
     def _leftovers(self) -> None:
-        read = {"zuul", "database", "gearman", "gearman_server", "webapp", "merger", "gerrit", "smtp"}
+        read = {"zuul", "database", "gearman", "gearman_server", "webapp", "merger", "worker", "gerrit", "smtp"}
         for section in self.sections.values():
             if section.name not in read and not _CONNECTION.fullmatch(section.name):
                 of_v2 = bool(_ONLY_OF_V2.fullmatch(section.name))

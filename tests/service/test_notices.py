@@ -35,7 +35,8 @@ from zuul_launcher.service.notices import PATIENCE, Notices
 from zuul_launcher.service.payload import PAYLOADS, MailPayload, RecordPayload, ReportPayload, World, rows
 from zuul_launcher.service.storage import Storage
 from zuul_launcher.service.threads import Crew
-from zuul_launcher.settings import Connection, HostName, Port, SmtpConnection, SqlConnection, Zuul
+from zuul_launcher.options import HostName, Port
+from zuul_launcher.settings import Connection, SmtpConnection, SqlConnection, Zuul
 
 GERRIT = Reporter(connection="gerrit", options={"verified": 1})
 MAIL = Reporter(connection="mail", options={"to": "ann@example.net", "subject": "{change.project} {change.number}"})

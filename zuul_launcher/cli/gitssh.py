@@ -20,7 +20,8 @@ import paramiko
 from zuul_launcher.errors import RemoteError, RemoteUnavailable
 from zuul_launcher.gerrit.hostkeys import HostKeyChanged, HostKeyUnknown
 from zuul_launcher.gerrit.ssh import CONNECT_DEADLINE, closed_after, log_in
-from zuul_launcher.settings import GerritConnection, HostName, Port
+from zuul_launcher.options import HostName, Port
+from zuul_launcher.settings import GerritConnection
 
 # git gives each command a deadline, and ends us with it; this ends sooner when the server is gone.
 SILENCE = 60.0  # seconds without an answer to the question whether the server is there

@@ -44,6 +44,11 @@ class Slot(Protocol):
     def index(self) -> int:
         """EXECUTOR_NUMBER, from 0."""
 
+    def keep_others_out(self) -> None:
+        """Until the release the node takes no other build, whatever is free (OFFLINE_NODE_WHEN_COMPLETE, A4).
+
+        Of the thread that `assigned` is called on only: before it returns no other executor asks for a job."""
+
     def release(self) -> None:
         """It is free again: the node may take another build. Harmless twice, from any thread."""
 
