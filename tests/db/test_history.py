@@ -114,6 +114,27 @@ def test_the_estimate_is_the_mean_of_the_last_ten_successes(database: Engine) ->
     assert history.estimate(database, "unit") == pytest.approx(65)  # 20 ... 110
 
 
+def ended(number: int, seconds: float, result: str = "SUCCESS") -> BuildRow:
+    at = 1000.0 + number
+    return changed(uuid=f"u{number}", open=False, result=result, started_at=at - seconds, ended_at=at, run=number)
+
+
+def test_the_estimate_of_a_new_job_comes_with_its_first_successes(database: Engine) -> None:
+    told = [history.estimate(database, "unit")]
+    for number, seconds in enumerate((50, 100), 1):
+        store(database, ended(number, seconds))
+        told.append(history.estimate(database, "unit"))
+    store(database, *(ended(number, 100) for number in range(3, 12)))
+    assert [*told, history.estimate(database, "unit")] == [None, 50, 75, 100]
+
+
+def test_old_and_failed_builds_do_not_change_the_estimate_but_stay_known(database: Engine) -> None:
+    store(database, *(ended(number, 500) for number in range(1, 11)), *(ended(n, 20) for n in range(11, 21)))
+    store(database, *(ended(number, 9000, "FAILURE") for number in range(21, 41)))
+    assert history.estimate(database, "unit") == 20
+    assert len(history.builds(database, BuildFilter(job="unit"), 100, 0)) == 40
+
+
 def test_builds_are_found_by_what_people_know_of_them(database: Engine) -> None:
     store(
         database,
