@@ -103,6 +103,7 @@ def test_a_stalled_pipe_holds_up_no_other_call(channel: Channel) -> None:
 
 
 def test_a_reader_that_closes_early_breaks_the_pipe_for_the_writer(channel: Channel) -> None:
+    """D118. In both directions; test_endings.py has the writer whose process dies."""
     pipe = Pipe.to_remote()
     future = channel.call_async(remote_code.read_some, pipe, 1000)
     with pytest.raises(BrokenPipeError):
@@ -116,6 +117,7 @@ def test_a_reader_that_closes_early_breaks_the_pipe_for_the_writer(channel: Chan
 
 
 def test_a_call_that_fails_leaves_its_error_behind_the_data(channel: Channel) -> None:
+    """D118. As if its process had died: no clean end."""
     pipe = Pipe.to_local()
     future = channel.call_async(remote_code.write_and_fail, pipe, b"half")
     assert pipe.reader.read(4) == b"half"
@@ -135,12 +137,22 @@ def test_a_writer_can_leave_an_error_of_its_own(channel: Channel) -> None:
 
 
 def test_a_pipe_is_sent_once(channel: Channel) -> None:
+    """D120. While its call runs and after it, over this channel and another one, and from there back."""
     pipe = Pipe.to_remote()
     future = channel.call_async(remote_code.read_all, pipe)
     with pytest.raises(PipeReused):
         channel.call(remote_code.read_all, pipe)
+    with LocalChannel("other") as other, pytest.raises(PipeReused):
+        other.call(remote_code.read_all, pipe)
     pipe.writer.close()
     assert future.result(SECONDS) == b""
+    with pytest.raises(PipeReused):
+        channel.call(remote_code.read_all, pipe)
+    back = Pipe.to_local()
+    with pytest.raises(PipeReused):
+        channel.call(remote_code.give, back)
+    with pytest.raises(PipeReused):
+        channel.call(remote_code.write_zeros, back, 1)
 
 
 def test_a_pipe_that_could_not_be_sent_can_be_sent_later(channel: Channel) -> None:
@@ -161,6 +173,7 @@ def test_an_end_is_on_one_side_only() -> None:
 
 
 def test_what_was_written_to_a_sink_is_there_when_the_call_returns(channel: Channel) -> None:
+    """D119."""
     lines: list[str] = []
     sink = LogSink(lines.append)
     for count in (1, 100, 1000):
@@ -287,6 +300,7 @@ class Told:
 
 @pytest.mark.parametrize("function", [remote_code.wait_for_cancel, remote_code.read_forever])
 def test_a_cancel_ends_a_wait_of_remoting(channel: Channel, function: Any) -> None:
+    """D128. test_launcher.py has the process that is waited for."""
     told, arguments = Told(), []
     if function is remote_code.read_forever:
         arguments = [Pipe.to_remote()]
@@ -300,6 +314,7 @@ def test_a_cancel_ends_a_wait_of_remoting(channel: Channel, function: Any) -> No
 
 
 def test_a_call_that_has_not_begun_never_runs_after_a_cancel(channel: Channel) -> None:
+    """D128. Before its start."""
     told = Told()
     exported = channel.export(told, ["call"])
     busy = [channel.call_async(remote_code.poll_cancel) for _ in range(channel.settings.threads)]
@@ -313,6 +328,7 @@ def test_a_call_that_has_not_begun_never_runs_after_a_cancel(channel: Channel) -
 
 
 def test_deaf_code_keeps_its_thread_and_loses_its_caller(channel: Channel) -> None:
+    """D128. Its caller is free at once, and other calls find a new place."""
     end = Path(tempfile.mkdtemp(prefix="zuul-remoting-")) / "end"  # not tmp_path: another user looks for it
     end.parent.chmod(0o755)
     told = Told()
