@@ -11,7 +11,8 @@ from typing import Any, Literal, Protocol
 from msgspec import Struct
 
 from zuul_launcher.errors import ZuulLauncherError
-from zuul_launcher.remoting import Channel, FilePath
+from zuul_launcher.remoting import Channel
+from zuul_launcher.remoting.filepath import FilePath
 from zuul_launcher.worker.definitions.job import NodeDefinition
 
 # What `stop:` met: still waiting, being ended now (or already before), over.
