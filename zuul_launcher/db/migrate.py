@@ -3,7 +3,8 @@
 Two processes may start at once: the second waits, and finds nothing left to do. A start is `create` (an empty
 database has no lease to hold), `lease.acquire`, then `upgrade` by the one that holds the lease.
 
-The scripts have two branches: `scheduler` for our own tables, `reporter` for Zuul 2's, which may be in any database.
+The scripts have three branches: `scheduler` for our own tables, `reporter` for Zuul 2's, which may be in any database,
+and `worker` for those of a build manager.
 """
 
 from importlib import resources
@@ -22,9 +23,12 @@ VERSION_TABLE = "zuul_launcher_version"
 BRANCH = "scheduler"
 REPORTER_VERSION_TABLE = "alembic_version"  # where Zuul 2 looks, too
 REPORTER_BRANCH = "reporter"
+WORKER_VERSION_TABLE = "zuul_launcher_worker_version"
+WORKER_BRANCH = "worker"
 WAYS_OUT = {
     BRANCH: "install that release, or restore a backup from before its start",
     REPORTER_BRANCH: "give the reports a database of their own",
+    WORKER_BRANCH: "install that release, or give the build manager a new database",
 }
 LOCK = 0x7A75756C  # any number of our own: key of the PostgreSQL lock that starts wait at
 MINUTES = 30  # deadline of one migration statement: a big table takes its time
@@ -51,6 +55,14 @@ def upgrade_reporter(connection: Connection) -> None:
     _wait_for_turn(connection)
     _revision(connection, REPORTER_BRANCH, REPORTER_VERSION_TABLE)
     _run(connection, REPORTER_BRANCH, REPORTER_VERSION_TABLE)
+
+
+def upgrade_worker(engine: Engine) -> None:
+    """Make the tables of a build manager what this release expects. ConfigurationError: a newer release was here."""
+    with transaction(engine) as connection:
+        _wait_for_turn(connection)
+        _revision(connection, WORKER_BRANCH, WORKER_VERSION_TABLE)
+        _run(connection, WORKER_BRANCH, WORKER_VERSION_TABLE)
 
 
 def current(engine: Engine) -> str | None:
