@@ -8,10 +8,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import gear
 import pytest
+from support.gear_admin import Admin
 from support.system import GATE, Gate, prepared_gate
 from support.waiting import wait_until
 
@@ -52,30 +51,6 @@ format=%(asctime)s %(levelname)s %(name)s: %(message)s
 """
 
 pytestmark = pytest.mark.filterwarnings("ignore:notifyAll:DeprecationWarning")  # gear's
-
-
-class Admin:
-    """Calls the functions of §6.1."""
-
-    def __init__(self, port: int) -> None:
-        self._client = gear.Client("v2 client")
-        self._client.addServer("127.0.0.1", port)
-
-    def __enter__(self) -> "Admin":
-        self._client.waitForServer()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._client.shutdown()
-
-    def ask(self, function: str, **arguments: Any) -> tuple[str, str]:
-        """How it ended, and the text."""
-        job = gear.Job(f"zuul:{function}".encode(), json.dumps(arguments).encode())
-        self._client.submitJob(job, timeout=60)
-        wait_until(lambda: job.complete, what=f"the end of {function}")
-        if job.exception is not None:
-            return "exception", job.exception.decode()
-        return "failure" if job.failure else "complete", b"".join(job.data).decode()
 
 
 @contextmanager
