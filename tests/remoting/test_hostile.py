@@ -63,7 +63,7 @@ class FakeAgent:
         """The next call gets this as its result."""
         kind, request, _ = self.hear()
         assert kind == frames.CALL
-        self.say(frames.RESULT, request, struct.pack("!IHH", 0, 0, 0) + content)
+        self.say(frames.RESULT, request, struct.pack("!IIII", 0, 0, 0, 0) + content)
 
 
 @pytest.fixture
@@ -130,10 +130,10 @@ def test_no_data_do_harm(pair: tuple[Channel, FakeAgent], content: bytes) -> Non
 
 
 def _call(agent: FakeAgent, content: Any) -> Any:
-    agent.say(frames.CALL, 2, bytes(5) + codec.encode(content))
+    agent.say(frames.CALL, 2, bytes(17) + codec.encode(content))
     kind, request, body = agent.hear()
     assert request == 2
-    return kind, codec.decode(body, 8) if kind == frames.ERROR else body
+    return kind, codec.decode(body, 16) if kind == frames.ERROR else body
 
 
 @pytest.mark.parametrize(
@@ -153,10 +153,10 @@ def test_the_agent_calls_only_what_is_marked(pair: tuple[Channel, FakeAgent], co
 
 def test_a_pickle_as_a_call_is_refused(pair: tuple[Channel, FakeAgent], tmp_path: Path) -> None:
     agent = pair[1]
-    agent.say(frames.CALL, 2, bytes(5) + b"P" + pickle.dumps((Harm(tmp_path / "harmed"), (), {})))
+    agent.say(frames.CALL, 2, bytes(17) + b"P" + pickle.dumps((Harm(tmp_path / "harmed"), (), {})))
     kind, _, body = agent.hear()
     assert kind == frames.ERROR
-    assert codec.decode(body, 8)["type"].endswith(":ResultRejected")
+    assert codec.decode(body, 16)["type"].endswith(":ResultRejected")
     assert not (tmp_path / "harmed").exists()
 
 
@@ -171,6 +171,20 @@ def _unknown_kind(agent: FakeAgent) -> None:
 def _endless_message(agent: FakeAgent) -> None:
     for _ in range(40):
         agent.say(frames.RESULT, 1, bytes(1 << 16), frames.MORE)
+
+
+def _many_open_messages(agent: FakeAgent) -> None:
+    for number in range(5):
+        for _ in range(10):
+            agent.say(frames.CALL, 2 * number + 2, bytes(1 << 16), frames.MORE)
+
+
+def _parts_for_nobody(agent: FakeAgent) -> None:
+    agent.say(frames.RESULT, 777, b"x", frames.MORE)
+
+
+def _number_of_the_controller(agent: FakeAgent) -> None:
+    agent.say(frames.CALL, 3, bytes(17) + codec.encode(["x:y", (), {}]))
 
 
 def _pipe_frame_of_one_byte(agent: FakeAgent) -> None:
@@ -199,7 +213,10 @@ def _answer_without_head(agent: FakeAgent) -> None:
     [
         (_too_long, "a frame of 1048576 bytes; the limit is 65536"),
         (_unknown_kind, "unknown kind 99"),
-        (_endless_message, "open messages of more than 2097152 bytes"),
+        (_endless_message, "a message of more than 1048576 bytes"),
+        (_many_open_messages, "open messages of more than 2097152 bytes"),
+        (_parts_for_nobody, "parts of an answer to the request 777, which is not open"),
+        (_number_of_the_controller, "the request 3, which is open or not the far side's"),
         (_pipe_frame_of_one_byte, "data of a pipe without its number"),
         (_more_than_the_window, "more than its window"),
         (_odd_unexport, "an UNEXPORT that is none"),
@@ -222,10 +239,32 @@ def test_a_breach_of_the_rules_closes_the_channel_with_its_cause(
         pipe.reader.read()
 
 
+class Slow:
+    """Answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.may_end = threading.Event()
+
+    def wait(self) -> None:
+        self.may_end.wait(SECONDS)
+
+
+def test_a_number_is_not_used_twice_while_its_request_is_open(pair: tuple[Channel, FakeAgent]) -> None:
+    channel, agent = pair
+    slow = Slow()
+    future = channel.call_async(remote_code.give, channel.export(slow, ["wait"]))
+    agent.hear()
+    for _ in range(2):
+        agent.say(frames.PROXY_CALL, 2, bytes(17) + codec.encode([1, "wait", (), {}]))
+    with pytest.raises(ChannelClosed, match="the request 2, which is open"):
+        future.result(SECONDS)
+    slow.may_end.set()
+
+
 def test_kinds_that_may_be_skipped_and_frames_of_nobody_are_harmless(pair: tuple[Channel, FakeAgent]) -> None:
     channel, agent = pair
     agent.say(200, 0, b"of a later version")
-    agent.say(frames.RESULT, 777, struct.pack("!IHH", 0, 0, 0) + codec.encode(1))
+    agent.say(frames.RESULT, 777, struct.pack("!IIII", 0, 0, 0, 0) + codec.encode(1))
     agent.say(frames.CANCEL, 776, b"")
     agent.say(frames.PIPE_DATA, 0, struct.pack("!I", 5000) + b"x")
     agent.say(frames.PONG, 0, b"")

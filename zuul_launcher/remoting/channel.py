@@ -26,7 +26,7 @@ from zuul_launcher.remoting.frames import Frame
 from zuul_launcher.remoting.futures import RemoteFuture
 from zuul_launcher.remoting.handshake import Peer, myself
 from zuul_launcher.remoting.pipeends import PipeReader, PipeWriter
-from zuul_launcher.remoting.pool import Delivery, Pool
+from zuul_launcher.remoting.pool import Deliveries, Delivery, Pool
 from zuul_launcher.remoting.requests import Incoming, Numbers, Outgoing
 from zuul_launcher.remoting.settings import ChannelSettings
 from zuul_launcher.remoting.sides import AgentSide, ControllerSide, Side
@@ -48,8 +48,8 @@ class Modules:
     def answered(self, message: Frame) -> None:
         """On the reader thread."""
 
-    def allow(self, channel: Channel, package: str) -> None:
-        """Serve this package."""
+    def allow(self, channel: Channel, package: str, data: Sequence[str]) -> None:
+        """Serve this package, and these files of it."""
 
     def dump(self) -> list[str]:
         """One line for each module that was sent."""
@@ -73,17 +73,16 @@ class Channel:
         self.exports = proxy.Exports()
         self.imports = proxy.Imports(self)
         self.pool = Pool(name, settings.threads)
-        self.delivery = Delivery(name)  # what comes for sinks
+        self.delivery = Deliveries(name)  # what comes for sinks
         self._notices = Delivery(f"notices of {name}")  # callbacks
         self._modules = modules
         self._outgoing = Outgoing(self, first)
         self._incoming = Incoming(self)
-        self.written = 0  # how often data were written to pipes of this side
         self.abandoned: deque[PipeWriter] = deque()  # filled while garbage is collected
         self.ending = Ending(self, transport)
         sizes = (settings.max_frame, min(settings.max_frame, info.max_frame))
         self.wire = Wire(transport, name, settings, sizes, self._received, self.ending.lost)
-        self.wire.tick = self.flush_dropped
+        self.wire.tick, self.wire.awaits = self.flush_dropped, self._outgoing.awaits
         _CHANNELS.add(self)
 
     # Calling
@@ -143,9 +142,13 @@ class Channel:
         """
         return proxy.export(self, instance, methods)
 
-    def allow(self, package: str) -> None:
-        """Serve the sources of this module or package, with all below it, to the agent."""
-        self._modules.allow(self, package)
+    def allow(self, package: str, data: Sequence[str] = ()) -> None:
+        """Serve the sources of this module or package, with all below it, to the agent.
+
+        `data`: patterns (`*`, `?`, `**`) of files in the folder of the package, which code on the node may then read
+        with `importlib.resources`. ValueError: a pattern that leads out of it. TypeError: no list of patterns.
+        """
+        self._modules.allow(self, package, data)
 
     def ship_by_value(self, module: ModuleType) -> None:
         """Send what this module defines with its bytecode; the node must have the same Python minor version."""
@@ -248,11 +251,7 @@ class Channel:
     def _received(self, message: Frame) -> None:
         kind = message.kind
         if kind in (frames.RESULT, frames.ERROR):
-            # What was written before the far side answered is delivered before the caller sees the answer.
-            if self.delivery.busy:
-                self.delivery.submit(lambda: self._outgoing.answered(message))
-            else:
-                self._outgoing.answered(message)
+            self._outgoing.answered(message)
         elif kind in (frames.CALL, frames.PROXY_CALL):
             self._incoming.asked(message)
         elif frames.PIPE_DATA <= kind <= frames.PIPE_ERROR:

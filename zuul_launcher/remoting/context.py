@@ -47,6 +47,17 @@ class CallContext:
         self.cancelled = False
         self._lock = threading.Lock()
         self._reactions: list[Callable[[], object]] = []
+        self._sinks: set[int] = set()
+
+    def note_sink(self, number: int) -> None:
+        """The call has written to this sink: who sees its answer sees that too."""
+        with self._lock:
+            self._sinks.add(number)
+
+    def sinks(self) -> list[int]:
+        """Those that the call has written to."""
+        with self._lock:
+            return sorted(self._sinks)
 
     def cancel(self) -> None:
         """Wake every wait of the call with Cancelled and run its reactions. On a thread of the pool, never a reader."""
@@ -121,7 +132,9 @@ def wait_for(condition: threading.Condition, ready: Callable[[], Any], timeout: 
             condition.notify_all()
 
     with call.reaction(wake):
-        condition.wait_for(lambda: ready() or call.cancelled, timeout)
+        if not ready():
+            with call.channel.pool.waiting():
+                condition.wait_for(lambda: ready() or call.cancelled, timeout)
         if ready():
             return True
         check_cancelled()

@@ -8,7 +8,7 @@ Kinds below OPTIONAL must be understood; others are skipped by who does not know
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from zuul_launcher.remoting.errors import ProtocolError
@@ -87,24 +87,42 @@ class FrameParser:
 
 
 class Assembler:
-    """Puts split messages together, within a limit for each and for all that are open."""
+    """Puts split messages together, within a limit for each and twice that for all that are open.
 
-    def __init__(self, max_message: int) -> None:
+    `awaits` says whether an answer of this number is waited for: parts of others are a breach.
+    """
+
+    def __init__(self, max_message: int, awaits: Callable[[int], bool] = lambda number: True) -> None:
         self._max = max_message
-        self._open: dict[tuple[int, int], list[bytes]] = {}
+        self._awaits = awaits
+        self._open: dict[tuple[int, int], _Parts] = {}
         self._size = 0
 
     def add(self, part: Frame) -> Frame | None:
         """The whole message if this frame completes one."""
         key = (part.kind, part.request)
-        if not part.flags & MORE and key not in self._open:
-            return part
+        parts = self._open.get(key)
+        if parts is None:
+            if not part.flags & MORE:
+                return part
+            if part.kind in (RESULT, ERROR) and not self._awaits(part.request):
+                raise ProtocolError(f"parts of an answer to the request {part.request}, which is not open")
+            parts = self._open[key] = _Parts()
+        parts.bodies.append(part.body)
+        parts.size += len(part.body)
         self._size += len(part.body)
+        if parts.size > self._max:
+            raise ProtocolError(f"a message of more than {self._max} bytes")
         if self._size > 2 * self._max:
             raise ProtocolError(f"open messages of more than {2 * self._max} bytes")
-        self._open.setdefault(key, []).append(part.body)
         if part.flags & MORE:
             return None
-        body = b"".join(self._open.pop(key))
-        self._size -= len(body)
-        return Frame(part.kind, part.request, 0, body)
+        del self._open[key]
+        self._size -= parts.size
+        return Frame(part.kind, part.request, 0, b"".join(parts.bodies))
+
+
+class _Parts:
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+        self.size = 0

@@ -1,9 +1,11 @@
 """Sources for agents: what may be sent, and what they are going to need next. Controller only.
 
-1. Only modules under ship roots, and only their source text: a hostile agent learns nothing else. Nothing is imported
-   to find a module.
+1. Only modules under ship roots, and only their source text, and the data files that `allow` names: a hostile agent
+   learns nothing else. Nothing is imported to find a module.
 2. A source is read once in a process, so all agents get the same; its hash is its identity.
 3. The answer for a module brings its direct imports along, without source where the agent has it.
+4. A data file has a name as `package:path`, and travels like a source: each byte is a character. The source of
+   `package:` is the list of the paths, one a line.
 """
 
 from __future__ import annotations
@@ -15,16 +17,19 @@ import importlib.util
 import logging
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from zuul_launcher.remoting import codec, frames
 from zuul_launcher.remoting.channel import Channel, Modules
+from zuul_launcher.remoting.datafiles import read_data
 from zuul_launcher.remoting.errors import ProtocolError
 from zuul_launcher.remoting.frames import Frame
+from zuul_launcher.remoting.globs import select
 
 LOG = logging.getLogger(__name__)
+_OUTSIDE = "module %.200r was asked for, which is not under a ship root"
 ROOTS = ("zuul_launcher.remoting", "cloudpickle")
 
 
@@ -64,8 +69,28 @@ def _look(name: str) -> Found:
     if not isinstance(spec.loader, importlib.machinery.SourceFileLoader):
         kind = "an extension module" if spec.origin.endswith((".so", ".pyd")) else "not a source file"
         return Found(f"it is {kind} ({Path(spec.origin).name})", is_package=is_package)
-    source = importlib.util.decode_source(Path(spec.origin).read_bytes())
+    try:
+        source = importlib.util.decode_source(Path(spec.origin).read_bytes())
+    except (OSError, SyntaxError, ValueError) as error:
+        return Found(f"it cannot be read ({error})", is_package=is_package)
     return Found("source", hashlib.sha256(source.encode()).hexdigest(), is_package, source)
+
+
+def data_file(name: str, allowed: dict[str, list[str]]) -> Found | None:
+    """What `package:path` stands for. None: no such file is allowed, or there is none."""
+    package, _, path = name.partition(":")
+    texts = []
+    for root, patterns in allowed.items():
+        spec = _spec(root)
+        folders = None if spec is None else spec.submodule_search_locations
+        if folders and f"{package}.".startswith(f"{root}.") and find(package).is_package:
+            below = package[len(root) + 1 :].replace(".", "/")
+            texts.append(read_data(Path(next(iter(folders))), below, path, patterns))
+    known = [text for text in texts if text is not None]
+    if not known:
+        return None
+    text = known[0] if path else "\n".join(filter(None, known))
+    return Found("source", hashlib.sha256(text.encode()).hexdigest(), False, text)
 
 
 def _spec(name: str) -> importlib.machinery.ModuleSpec | None:
@@ -85,7 +110,11 @@ def _spec(name: str) -> importlib.machinery.ModuleSpec | None:
 def imports(name: str, found: Found) -> Iterator[str]:
     """Names of modules that the source imports at its top, where they can be told from the text."""
     package = name if found.is_package else name.rpartition(".")[0]
-    for node in _at_the_top(ast.parse(found.source).body):
+    try:
+        body = ast.parse(found.source).body
+    except (SyntaxError, ValueError, RecursionError):
+        return  # who imports it will be told
+    for node in _at_the_top(body):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -110,13 +139,20 @@ class Shipping(Modules):
 
     def __init__(self, bundled: list[str]) -> None:
         self._roots = list(ROOTS)
+        self._data: dict[str, list[str]] = {}  # package → patterns of its files
         self._known: set[str] = set()  # hashes in the agent's cache
         self._bundled = frozenset(bundled)  # came with the agent
-        self._sent: dict[str, bool] = {}  # name → with its source
+        self._sent: dict[str, int] = {}  # name → how often its source was sent
 
-    def allow(self, channel: Channel, package: str) -> None:
+    def allow(self, channel: Channel, package: str, data: Sequence[str]) -> None:
+        select(data)
+        new = [pattern for pattern in data if pattern not in self._data.get(package, ())]
+        if new:
+            self._data[package] = [*self._data.get(package, ()), *new]
         if package not in self._roots:
             self._roots.append(package)
+            new.append(package)
+        if new:
             channel.send(frames.MODULE_RES, 0, codec.encode(self._roots))
 
     def requested(self, channel: Channel, message: Frame) -> None:
@@ -135,9 +171,12 @@ class Shipping(Modules):
     def _records(self, name: str, channel: str) -> list[list[object]]:
         found = self._allowed(name)
         if found is None:
-            LOG.warning("%s: the module %.200r was asked for, which is not under a ship root: refused", channel, name)
+            what = "data file %.200r was asked for, which is not allowed" if ":" in name else _OUTSIDE
+            LOG.warning(f"%s: the {what}: refused", channel, name)
             return [[name, "absent", "", False, None]]
         records = [self._record(name, found)]
+        if ":" in name:
+            return records
         if found.status == "source":
             for needed in dict.fromkeys(imports(name, found)):
                 if needed not in self._sent and needed not in self._bundled:
@@ -147,7 +186,9 @@ class Shipping(Modules):
         return records
 
     def _allowed(self, name: str) -> Found | None:
-        """None: it is not under a ship root. What lies above one is an empty package."""
+        """None: it is not under a ship root, or no data file. What lies above a root is an empty package."""
+        if ":" in name:
+            return data_file(name, self._data)
         if any(f"{name}.".startswith(f"{root}.") for root in self._roots):
             return find(name)
         if any(root.startswith(f"{name}.") for root in self._roots):
@@ -156,8 +197,9 @@ class Shipping(Modules):
 
     def _record(self, name: str, found: Found) -> list[object]:
         needs_source = found.status == "source" and found.digest not in self._known
-        self._sent[name] = needs_source
+        self._sent[name] = self._sent.get(name, 0) + needs_source
         return [name, found.status, found.digest, found.is_package, found.source if needs_source else None]
 
     def dump(self) -> list[str]:
-        return [f"{name}{'' if source else ' (hash only)'}" for name, source in sorted(self._sent.items())]
+        how = {0: " (hash only)", 1: ""}
+        return [f"{name}{how.get(count, f' ({count} times)')}" for name, count in sorted(self._sent.items())]

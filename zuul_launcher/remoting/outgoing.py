@@ -30,7 +30,8 @@ from zuul_launcher.remoting.portable import Portable, travel
 
 _BUILT_IN = vars(builtins)
 _PLAIN = frozenset((int, str, bytes, float, bool, complex, type(None)))
-_by_value_lock = threading.Lock()  # cloudpickle's list of modules by value is one for the process
+_by_value_lock = threading.RLock()  # cloudpickle's list of modules by value is one for the process
+_is_used = False  # whether any channel of this process needs that list
 
 
 class Encoder:
@@ -41,7 +42,7 @@ class Encoder:
         self._lock = threading.Lock()
         self._codes: dict[int, _Code] = {}  # id of a code object → it; it is kept, so that its id stays its own
         self._next = 0
-        self.by_value: set[ModuleType] = set()
+        self._by_value: set[ModuleType] = set()
 
     def call(self, function: Callable[..., Any], args: tuple[Any, ...], keywords: dict[str, Any]) -> bytes:
         """The format's letter and the message. NotSerializable, PythonVersionMismatch: nothing was done."""
@@ -69,18 +70,28 @@ class Encoder:
         made.dump(value)
         return buffer.getvalue()
 
+    def ship_by_value(self, module: ModuleType) -> None:
+        """Functions and classes of this module travel with their bytecode, over this channel."""
+        global _is_used
+        with _by_value_lock:
+            _is_used = True
+        self._by_value.add(module)
+
     @contextmanager
     def _registered(self) -> Iterator[None]:
-        if not self.by_value:
+        """While cloudpickle's list holds modules of this channel, no other channel encodes."""
+        if not _is_used:
             yield
             return
         with _by_value_lock:
-            for module in self.by_value:
+            before = cloudpickle.list_registry_pickle_by_value()
+            ours = [module for module in self._by_value if module.__name__ not in before]
+            for module in ours:
                 cloudpickle.register_pickle_by_value(module)
             try:
                 yield
             finally:
-                for module in self.by_value:
+                for module in ours:
                     cloudpickle.unregister_pickle_by_value(module)
 
     def _short(self, function: FunctionType, args: tuple[Any, ...], keywords: dict[str, Any]) -> bytes | None:

@@ -1,16 +1,17 @@
 """Threads that run what the far side asked for. Runs on the node too.
 
 Requests are taken and prepared (decoded, which may import modules) strictly one after another and in the order in
-which they came; they run side by side. A thread that waits in a call of its own, or that runs deaf code whose caller
-has gone, does not count.
+which they came; they run side by side. A thread that waits in remoting (for a call of its own, for a pipe), or that
+runs deaf code whose caller has gone, does not count.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -49,6 +50,7 @@ class Pool:
         self._closed = False
         self._order = threading.Condition()
         self._prepared = 0  # requests so far
+        self._here = threading.local()  # `counts`: a thread of this pool that does not wait
 
     def submit(self, task: Task) -> None:
         """Never blocks. From one thread only."""
@@ -75,12 +77,17 @@ class Pool:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """The calling thread of the pool waits for something: another may take its place."""
+        """If the calling thread is one of the pool, another may take its place meanwhile."""
+        if not getattr(self._here, "counts", False):
+            yield
+            return
+        self._here.counts = False
         self.leave()
         try:
             yield
         finally:
             self.rejoin()
+            self._here.counts = True
 
     def leave(self) -> None:
         """One thread does not count any more, until `rejoin`."""
@@ -113,6 +120,7 @@ class Pool:
 
     def work(self, worker: _Worker) -> None:
         """The life of a thread."""
+        self._here.counts = True
         while worker.next is not None:
             number, task = worker.next
             if self._in_turn(number, task):
@@ -154,11 +162,6 @@ class Delivery:
         self._closed = False
 
     @property
-    def busy(self) -> bool:
-        """Whether something was submitted that is not delivered yet."""
-        return self._open > 0
-
-    @property
     def waiting(self) -> int:
         """How many were submitted and are not done."""
         return self._open
@@ -192,3 +195,57 @@ class Delivery:
             del task
             with self._lock:
                 self._open -= 1
+
+
+class Deliveries:
+    """Threads that hand data over to targets, as many as there are targets that are busy."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._changed = threading.Condition()
+        self._threads: set[threading.Thread] = set()
+        self._tasks: deque[Callable[[], object]] = deque()
+        self._free = 0
+        self._closed = False
+
+    def submit(self, task: Callable[[], object]) -> None:
+        """Never waits for another task. It must not raise."""
+        with self._changed:
+            self._tasks.append(task)
+            if self._free >= len(self._tasks):
+                self._changed.notify()
+                return
+            thread = threading.Thread(target=self._work, name=f"sink of {self._name}", daemon=True)
+            self._threads.add(thread)
+        thread.start()
+
+    def close(self) -> None:
+        """After what was submitted."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def join(self, seconds: float) -> None:
+        """Wait for the threads; one whose target never comes back stays."""
+        with self._changed:
+            threads = [thread for thread in self._threads if thread.ident is not None]
+        end = time.monotonic() + seconds
+        for thread in threads:
+            if thread is not threading.current_thread():
+                thread.join(max(0.0, end - time.monotonic()))
+
+    def _work(self) -> None:
+        while (task := self._next()) is not None:
+            task()
+            del task
+
+    def _next(self) -> Callable[[], object] | None:
+        with self._changed:
+            self._free += 1
+            while not self._tasks and not self._closed:
+                self._changed.wait()
+            self._free -= 1
+            if self._tasks:
+                return self._tasks.popleft()
+            self._threads.discard(threading.current_thread())
+            return None

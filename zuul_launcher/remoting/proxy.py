@@ -11,10 +11,10 @@ from __future__ import annotations
 import logging
 import threading
 import traceback
+import weakref
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary
 
 from zuul_launcher.remoting.errors import MethodNotExported, ProxyGone, ResultRejected, WrongChannel
 from zuul_launcher.remoting.portable import Portable, travel
@@ -46,19 +46,40 @@ class Export(Portable, kind="proxy"):
     @classmethod
     def arrive(cls, data: Any, channel: Channel) -> Any:
         far, number, methods = data
-        if type(number) is not int:
-            raise ResultRejected("a proxy without a number")
-        if not far:
-            return _held(channel, number)
-        return channel.imports.proxy(number, frozenset(str(name) for name in methods))
+        held = next((item for item in travel.parcel or () if isinstance(item, Held)), None)
+        if held is None or type(number) is not int:
+            raise ResultRejected(f"a proxy of number {number!r:.40}, which was not announced")
+        return held.proxy(number, methods) if far else held.instance(number)
 
 
-def _held(channel: Channel, number: int) -> Any:
-    """An own object that comes home; the message that brings it holds it."""
-    for item in travel.parcel or ():
-        if isinstance(item, Entry) and item.number == number:
-            return item.instance
-    return channel.exports.find(number).instance
+class Held:
+    """The objects that a message brings, from when it came until it is decoded, whatever is dropped meanwhile.
+
+    Each sending of a new one is counted here, once: what nobody takes out, because decoding fails, is dropped.
+    """
+
+    def __init__(self, channel: Channel, home: Iterable[int], new: Iterable[int]) -> None:
+        self._imports = channel.imports
+        self._home = {number: entry for number in home if (entry := channel.exports.peek(number)) is not None}
+        self._new = {number: channel.imports.count(number) for number in new}
+
+    def instance(self, number: int) -> Any:
+        """An own object that comes home. ProxyGone: it was released, or never sent."""
+        if number not in self._home:
+            raise ProxyGone(f"the object {number} was released")
+        return self._home[number].instance
+
+    def proxy(self, number: int, methods: Iterable[object]) -> Proxy:
+        """The proxy of an object of the far side."""
+        if number not in self._new:
+            raise ResultRejected(f"a proxy of number {number}, which was not announced")
+        self._imports.learn(self._new[number], frozenset(str(name) for name in methods))
+        return self._new[number]
+
+    def clear(self) -> None:
+        """The message is decoded, or cannot be."""
+        self._home.clear()
+        self._new.clear()
 
 
 class _Home:
@@ -66,7 +87,7 @@ class _Home:
 
     def __init__(self, proxy: Proxy, number: int) -> None:
         self._proxy = proxy
-        self.announced_proxy = number
+        self.announced_home = number
 
     def undo(self) -> None:
         """The proxy stays as it was."""
@@ -83,10 +104,10 @@ class _Count:
 
     def __init__(self, channel: Channel, number: int) -> None:
         self._channel = channel
-        self._number = number
+        self.announced_new = number
 
     def undo(self) -> None:
-        self._channel.exports.release(self._number, 1)
+        self._channel.exports.release(self.announced_new, 1)
 
     def departed(self) -> None:
         """The far side is going to count it."""
@@ -181,32 +202,66 @@ class Exports:
             ]
 
 
+class _Reference(weakref.ref):  # type: ignore[type-arg] # Python 3.8 knows no ref[Proxy] here
+    """A proxy, and how often its object came. Not `__del__`: another thread may find what has one while it runs."""
+
+    __slots__ = ("count", "number")
+    count: int
+    number: int
+
+    def __new__(cls, proxy: Proxy, callback: Callable[[Any], object], number: int) -> _Reference:
+        made = super().__new__(cls, proxy, callback)
+        made.count, made.number = 0, number
+        return made
+
+    def __init__(self, *_: object) -> None:
+        """`__new__` has done all."""
+
+
 class Imports:
     """Proxies of this side, each while somebody holds it."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._lock = threading.Lock()
-        self._proxies: WeakValueDictionary[int, Proxy] = WeakValueDictionary()
-        self.dropped: deque[tuple[int, int]] = deque()  # filled while garbage is collected: no lock may be taken there
+        self._known: dict[int, _Reference] = {}
+        self.dropped: deque[_Reference] = deque()  # filled while garbage is collected: no lock may be taken there
 
-    def proxy(self, number: int, methods: frozenset[str]) -> Proxy:
+    def count(self, number: int) -> Proxy:
         """The one proxy for an object of the far side, which has sent it once more."""
         with self._lock:
-            found = self._proxies.get(number)
-            if found is None:
-                found = self._proxies[number] = Proxy(self._channel, number)
-            found._methods |= methods
-            found._count += 1
+            reference = self._known.get(number)
+            found = None if reference is None else reference()
+            if reference is None or found is None:
+                found = Proxy(self._channel, number)
+                reference = self._known[number] = _Reference(found, self.dropped.append, number)
+            reference.count += 1
             return found
+
+    def learn(self, proxy: Proxy, methods: frozenset[str]) -> None:
+        """These of its methods may be called as well."""
+        with self._lock:
+            proxy._methods |= methods
+
+    def close(self, proxy: Proxy) -> None:
+        """Drop it, whoever still holds it."""
+        with self._lock:
+            reference = self._known.get(proxy._number)
+            if reference is not None and reference() is proxy:
+                del self._known[proxy._number]
+                self.dropped.append(reference)
 
     def take_dropped(self) -> list[tuple[int, int]]:
         """Numbers and counts that the far side does not know of yet."""
         counts: dict[int, int] = {}
-        while self.dropped:
-            number, count = self.dropped.popleft()
-            counts[number] = counts.get(number, 0) + count
-        return list(counts.items())
+        with self._lock:
+            while self.dropped:
+                reference = self.dropped.popleft()
+                counts[reference.number] = counts.get(reference.number, 0) + reference.count
+                reference.count = 0  # one that was closed comes again when it is collected
+                if self._known.get(reference.number) is reference:
+                    del self._known[reference.number]
+        return [(number, count) for number, count in counts.items() if count]
 
 
 class Proxy(Portable):
@@ -216,7 +271,6 @@ class Proxy(Portable):
         self._channel = channel
         self._number = number
         self._methods: frozenset[str] = frozenset()
-        self._count = 0
         self._closed = False
 
     kind = Export.kind
@@ -245,14 +299,8 @@ class Proxy(Portable):
 
     def close(self) -> None:
         """Let the object go now."""
-        if not self._closed:
-            self._closed = True
-            self._channel.imports.dropped.append((self._number, self._count))
-            self._channel.imports._proxies.pop(self._number, None)
-
-    def __del__(self) -> None:
-        if not self._closed and self._count:
-            self._channel.imports.dropped.append((self._number, self._count))
+        self._closed = True
+        self._channel.imports.close(self)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Proxy) and (self._channel, self._number) == (other._channel, other._number)

@@ -17,6 +17,7 @@ from zuul_launcher.remoting.errors import RemoteError, RemoteExit, RemoteTraceba
 
 MAX_DEPTH = 32
 MAX_TEXT = 1 << 18
+refused: set[str] = set()  # modules that this agent has asked for in vain; `agent` sets it
 _EXITS = (SystemExit, KeyboardInterrupt, GeneratorExit)
 
 
@@ -24,6 +25,8 @@ def record(error: BaseException, depth: int = 0, seen: frozenset[int] = frozense
     """The error with its causes, contexts and members; plain data for the codec."""
     seen |= {id(error)}
     cls = type(error)
+    if isinstance(error, ModuleNotFoundError) and error.name in refused:
+        _hint(error)
 
     def follow(other: BaseException | None) -> dict[str, Any] | None:
         return None if other is None or id(other) in seen or depth >= MAX_DEPTH else record(other, depth + 1, seen)
@@ -46,6 +49,14 @@ def record(error: BaseException, depth: int = 0, seen: frozenset[int] = frozense
         "suppressed": error.__suppress_context__,
         "members": [follow(member) for member in members] if isinstance(members, tuple) else None,
     }
+
+
+def _hint(error: ModuleNotFoundError) -> None:
+    """Say what to do, once, about a module that the node lacks and the controller may have."""
+    hint = f'; the node has none, and is sent what the controller names: channel.allow("{error.name}")'
+    if not str(error).endswith(hint):
+        error.msg = f"{error}{hint}"
+        error.args = (error.msg,)
 
 
 def _is_os(error: BaseException) -> bool:

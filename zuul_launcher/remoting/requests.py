@@ -1,31 +1,30 @@
 """Calls of this side that wait for an answer, and calls of the far side that run here. Runs on the node too.
 
-A request is `depth u8`, the announcement of pipes, and the content. An answer is RESULT (value) or ERROR (record),
-after `io u32`, which counts what was written to pipes before it, and an announcement.
-A call that ends closes the pipes that came with it first, and says which proxies it has dropped.
+A request is `depth u8`, an announcement, and the content. An answer is an announcement and RESULT (value) or ERROR
+(record). A call that ends closes the pipes that came with it first, and says which proxies it has dropped. The caller
+sees the answer after all that the call wrote: pipes are filled in the order of the wire, sinks are waited for.
 """
 
 from __future__ import annotations
 
-import struct
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from zuul_launcher.remoting import codec, frames, records
-from zuul_launcher.remoting.announcement import NOTHING, announcement, expect
+from zuul_launcher.remoting import codec, frames, records, sink
+from zuul_launcher.remoting.announcement import announcement, expect
 from zuul_launcher.remoting.context import CallContext, running
-from zuul_launcher.remoting.errors import Cancelled, MessageTooLarge, NestingTooDeep
+from zuul_launcher.remoting.errors import Cancelled, MessageTooLarge, NestingTooDeep, ProtocolError
 from zuul_launcher.remoting.factory import created, has_factory
 from zuul_launcher.remoting.futures import RemoteFuture
 from zuul_launcher.remoting.portable import travelling
+from zuul_launcher.remoting.proxy import Held
 
 if TYPE_CHECKING:
     from zuul_launcher.remoting.channel import Channel
 
 MAX_DEPTH = 64
-_IO = struct.Struct("!I")
 _HIGHEST = (1 << 32) - 1
 
 
@@ -50,13 +49,22 @@ class Numbers:
         self._next = self._next + 2 if self._next + 2 <= _HIGHEST else self._first
 
 
+class _Waiting(NamedTuple):
+    """A request without an answer."""
+
+    future: RemoteFuture
+    parcel: list[Any]
+    in_target: bool  # the target of a sink waits for it
+
+
 class Outgoing:
     """What this side has asked for."""
 
     def __init__(self, channel: Channel, first: int) -> None:
         self._channel = channel
         self._numbers = Numbers(first)
-        self._open: dict[int, tuple[RemoteFuture, list[Any]]] = {}
+        self._open: dict[int, _Waiting] = {}
+        self._late: set[RemoteFuture] = set()  # answered, but sinks have not delivered yet what came before
 
     def start(self, kind: int, what: str, depth: int, encode: Callable[[], bytes]) -> RemoteFuture:
         """Encode and send. Whatever cannot be sent raises here, and leaves nothing behind."""
@@ -76,7 +84,7 @@ class Outgoing:
             raise
         future = RemoteFuture(lambda: channel.send(frames.CANCEL, number), channel.notify)
         future.began, future.what = time.monotonic(), what
-        number = self._numbers.take(self._open, (future, parcel))
+        number = self._numbers.take(self._open, _Waiting(future, parcel, sink.delivers()))
         try:
             channel.send(kind, number, body)
         except BaseException:
@@ -88,44 +96,64 @@ class Outgoing:
             item.departed()
         return future
 
+    def awaits(self, number: int) -> bool:
+        """Whether there is such a request."""
+        return number in self._open
+
     def answered(self, message: frames.Frame) -> None:
         """RESULT or ERROR, on the reader thread."""
         if message.request not in self._open:
             return
-        ends, held, start = expect(self._channel, message.body, _IO.size)
-        future, parcel = self._open.pop(message.request)
-        for item in parcel:
+        brought, numbers, start = expect(self._channel, message.body, 0)
+        asked = self._open[message.request]
+        sinks = [item.end for item in asked.parcel if isinstance(item, sink.Sent)]
+        if not asked.in_target:
+            written = [self._channel.pipes.get(number) for number in numbers]
+            sinks += [end for end in written if isinstance(end, sink.SinkEnd) and end not in sinks]
+        self._late.add(asked.future)
+        del self._open[message.request]
+        for item in asked.parcel:
             item.answered()
+        self._settle_after(sinks, asked.future, lambda: self._value(message, start, brought))
 
-        def decode() -> Any:
-            return self._value(message, start, [*ends, *held])
-
+    def _settle_after(self, sinks: list[sink.SinkEnd], future: RemoteFuture, decode: Callable[[], Any]) -> None:
+        """Give the answer when the last of the sinks has delivered what it has."""
+        while sinks:
+            if sinks.pop().after(lambda: self._settle_after(sinks, future, decode)):
+                return
         if not future.settle(decode):
-            self._channel.notify(lambda: _ignore(decode))  # its proxies are to be let go
+            self._channel.notify(lambda: _ignore(decode))  # what it brings is to be let go
+        self._late.discard(future)
 
     def _value(self, message: frames.Frame, start: int, parcel: list[Any]) -> Any:
         channel = self._channel
-        with travelling(channel, parcel):
-            if message.kind == frames.ERROR:
-                raise records.restore(codec.decode(message.body, start), channel.name)
-            return channel.side.decode_value(message.body, start)
+        try:
+            with travelling(channel, parcel):
+                if message.kind == frames.ERROR:
+                    raise records.restore(codec.decode(message.body, start), channel.name)
+                return channel.side.decode_value(message.body, start)
+        finally:
+            _let_go(parcel)
 
     def fail(self, error: Callable[[], BaseException]) -> None:
         """The channel has ended: none is answered any more."""
-        while self._open:
-            try:
-                future, _ = self._open.popitem()[1]
-            except KeyError:
-                return
-            future.settle(_raiser(error()))
+        for table in (self._open, self._late):
+            while table:
+                try:
+                    future = self._open.popitem()[1].future if table is self._open else self._late.pop()
+                except KeyError:
+                    break
+                future.settle(_raiser(error()))
 
     def dump(self) -> list[str]:
         """One line for each open request."""
         now = time.monotonic()
         lines = []
-        for number, (future, _) in sorted(self._open.copy().items()):
-            state = "cancelled, still runs" if future.cancelled() else "open"
-            lines.append(f"{number}: {future.what}, {state} for {now - future.began:.1f} s")
+        for number, asked in sorted(self._open.copy().items()):
+            state = "cancelled, still runs" if asked.future.cancelled() else "open"
+            lines.append(f"{number}: {asked.future.what}, {state} for {now - asked.future.began:.1f} s")
+        for future in self._late.copy():
+            lines.append(f"{future.what}, answered, waits for a sink, for {now - future.began:.1f} s")
         return lines
 
 
@@ -134,6 +162,13 @@ def _ignore(decode: Callable[[], Any]) -> None:
         decode()
     except Exception:  # noqa: S110 - nobody waits for it
         pass
+
+
+def _let_go(parcel: list[Any]) -> None:
+    """Of objects that nobody has taken out of the message."""
+    for item in parcel:
+        if isinstance(item, Held):
+            item.clear()
 
 
 def _raiser(error: BaseException) -> Callable[[], Any]:
@@ -152,6 +187,8 @@ class Incoming:
 
     def asked(self, message: frames.Frame) -> None:
         """CALL or PROXY_CALL, on the reader thread."""
+        if message.request in self._open or message.request % 2 != (0 if self._channel.is_controller else 1):
+            raise ProtocolError(f"the request {message.request}, which is open or not the far side's")
         request = self._open[message.request] = Request(self._channel, message, self._open)
         self._channel.pool.submit(request)
 
@@ -184,8 +221,8 @@ class Request:
         self._number = message.request
         self._table = table
         self._lock = threading.Lock()
-        ends, self._held, self._start = expect(channel, message.body, 1)
-        self._parcel: list[Any] = list(ends)  # what is to be ended with the call
+        self._brought, _, self._start = expect(channel, message.body, 1)
+        self._parcel: list[Any] = []  # what is to be ended with the call
         self._leaving: list[Any] = []  # what the result takes along
         self._job: Any = None
         self.began = time.monotonic()
@@ -210,13 +247,7 @@ class Request:
         try:
             if self.context.depth > MAX_DEPTH:
                 raise NestingTooDeep(f"calls that call back are nested deeper than {MAX_DEPTH}")
-            held, self._held = self._held, []
-            arriving = [*self._parcel, *held]
-            with travelling(self._channel, arriving), running(self.context):
-                try:
-                    self._job = self._channel.decode_job(message, self._start)
-                finally:
-                    self._parcel = [item for item in arriving if hasattr(item, "finish")]
+            self._job = self._decoded(message)
             self.what = getattr(self._job[0], "__qualname__", "a call")
             with self._lock:
                 if self.context.cancelled:
@@ -229,6 +260,15 @@ class Request:
             return False
         return True
 
+    def _decoded(self, message: frames.Frame) -> Any:
+        brought, self._brought = self._brought, []
+        try:
+            with travelling(self._channel, brought), running(self.context):
+                return self._channel.decode_job(message, self._start)
+        finally:
+            _let_go(brought)
+            self._parcel = [item for item in brought if hasattr(item, "finish")]
+
     def run(self) -> None:
         """Run and answer."""
         kind, body = self._outcome()
@@ -238,9 +278,9 @@ class Request:
         if cancelled:
             self._channel.pool.rejoin()
         self._answer(kind, body)
-        for item in self._leaving:
+        leaving, self._leaving = self._leaving, []
+        for item in leaving:
             item.departed()
-        self._leaving.clear()
 
     def _outcome(self) -> tuple[int, bytes]:
         function, args, keywords = self._job
@@ -255,25 +295,25 @@ class Request:
                 kind, body = frames.RESULT, self._encoded(value)
             self._end(None)
         except BaseException as error:  # whatever it is, it is the answer
+            self._stay()
             self._end(error)
             kind, body = self._report(error)
         return kind, body
 
     def _encoded(self, value: Any) -> bytes:
-        parcel: list[Any] = []
-        try:
-            with travelling(self._channel, parcel):
-                body = self._channel.side.encode_value(value)
-            body = announcement(parcel) + body
-            limit = self._channel.settings.max_message
-            if len(body) > limit:
-                raise MessageTooLarge(f"the result has {len(body)} bytes; the limit is {limit}")
-        except BaseException:
-            for item in parcel:
-                item.undo()
-            raise
-        self._leaving = parcel
-        return body
+        with travelling(self._channel, self._leaving):
+            content = self._channel.side.encode_value(value)
+        size = len(announcement(self._leaving, self.context.sinks())) + len(content)
+        limit = self._channel.settings.max_message
+        if size > limit:
+            raise MessageTooLarge(f"the result has {size} bytes; the limit is {limit}")
+        return content
+
+    def _stay(self) -> None:
+        """There is no result: what it would have taken along does not leave."""
+        leaving, self._leaving = self._leaving, []
+        for item in leaving:
+            item.undo()
 
     def _end(self, error: BaseException | None) -> None:
         """End what came with the call. A file that cannot be written to its end makes the call fail."""
@@ -292,12 +332,12 @@ class Request:
 
     def _report(self, error: BaseException) -> tuple[int, bytes]:
         try:
-            return frames.ERROR, NOTHING + codec.encode(records.record(error))
+            return frames.ERROR, codec.encode(records.record(error))
         except Exception as broken:  # an error class may do anything
             other = RuntimeError(f"{type(error).__name__}: {broken!r:.200}")
-            return frames.ERROR, NOTHING + codec.encode(records.record(other))
+            return frames.ERROR, codec.encode(records.record(other))
 
-    def _answer(self, kind: int, body: bytes) -> None:
+    def _answer(self, kind: int, content: bytes) -> None:
         self._table.pop(self._number, None)
         self._channel.flush_dropped()
-        self._channel.reply(kind, self._number, _IO.pack(self._channel.written & _HIGHEST) + body)
+        self._channel.reply(kind, self._number, announcement(self._leaving, self.context.sinks()) + content)

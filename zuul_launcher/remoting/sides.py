@@ -62,7 +62,7 @@ class ControllerSide:
         return codec.decode(body, start)
 
     def ship_by_value(self, module: Any) -> None:
-        self._encoder.by_value.add(module)
+        self._encoder.ship_by_value(module)
 
 
 class AgentSide:

@@ -51,6 +51,7 @@ class Wire:
         self._ended = threading.Event()
         self._last = time.monotonic()
         self._trace = _Trace(name, os.environ[TRACE]) if TRACE in os.environ else None
+        self.awaits: Callable[[int], bool] = lambda number: True  # whether an answer of this number is waited for
         self.tick: Callable[[], object] = lambda: None  # called each second, and before each message of a user thread
         self.counts = {"frames in": 0, "bytes in": 0, "frames out": 0, "bytes out": 0}
         self.threads = [
@@ -135,7 +136,7 @@ class Wire:
 
     def _read(self) -> None:
         parser = FrameParser(self._max_in, self._received)
-        assembler = Assembler(self._settings.max_message)
+        assembler = Assembler(self._settings.max_message, self.awaits)
         count = 0
         try:
             while True:
