@@ -198,7 +198,9 @@ def test_errors_of_arguments_belong_to_their_call(channel: Channel) -> None:
 
 
 def test_a_message_above_the_limit_is_refused_and_the_channel_lives(channel: Channel) -> None:
+    """D130."""
     size = channel.settings.max_message
+    assert size == 128 << 20
     with pytest.raises(MessageTooLarge, match=str(size)):
         channel.call(len, bytes(size))
     with pytest.raises(MessageTooLarge, match="the result has"):

@@ -226,6 +226,7 @@ def _answer_without_head(agent: FakeAgent) -> None:
 def test_a_breach_of_the_rules_closes_the_channel_with_its_cause(
     pair: tuple[Channel, FakeAgent], breach: Callable[[FakeAgent], None], cause: str
 ) -> None:
+    """D130. test_calls.py has the message that is too large for its sender."""
     channel, agent = pair
     pipe = Pipe.to_local()
     future = channel.call_async(remote_code.write_zeros, pipe, 1)
@@ -262,6 +263,7 @@ def test_a_number_is_not_used_twice_while_its_request_is_open(pair: tuple[Channe
 
 
 def test_kinds_that_may_be_skipped_and_frames_of_nobody_are_harmless(pair: tuple[Channel, FakeAgent]) -> None:
+    """D130. An unknown kind that is not mandatory."""
     channel, agent = pair
     agent.say(200, 0, b"of a later version")
     agent.say(frames.RESULT, 777, struct.pack("!IIII", 0, 0, 0, 0) + codec.encode(1))

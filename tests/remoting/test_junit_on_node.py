@@ -36,6 +36,7 @@ def channel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def test_one_call_brings_a_summary_of_less_than_a_hundredth_of_the_bytes(channel: Channel, results: Path) -> None:
+    """D135."""
     FilePath(channel, str(results)).act(summarise_junit, ["none"])  # its modules are there now
     before = channel.dump()
     found = FilePath(channel, str(results)).act(summarise_junit, ["**/TEST-*.xml"])

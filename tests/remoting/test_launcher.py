@@ -61,10 +61,12 @@ def written(path: Path) -> Callable[[], str]:
 
 @pytest.mark.parametrize("word", ["a b", "'", '"', "$HOME", "a\nb", "", "*", "--", "ünï", "\\", "`id`", "\x1b[1m"])
 def test_arguments_arrive_as_they_are(launcher: Launcher, word: str) -> None:
+    """D134."""
     assert output(launcher, "printf", "%s|", word, "end") == f"{word}|end|"
 
 
 def test_the_environment_is_added_to_that_of_the_agent(launcher: Launcher) -> None:
+    """D134."""
     script = 'echo "$PATH|$ADDED|${HOME-none}"'
     found = output(launcher, "sh", "-c", script, env={"ADDED": "a b\nc", "HOME": None})
     path, added = found.split("|", 1)
@@ -119,17 +121,33 @@ def test_root_starts_processes_of_other_users(launcher: Launcher, tmp_path: Path
     assert output(launcher, "id", "-un", user=us) == f"{us}\n"
 
 
+@pytest.mark.sshd
+def test_processes_of_another_user_get_and_give_the_same(open_kind: Callable[[str], Channel]) -> None:
+    """D134. On a node whose agent can write nowhere."""
+    with open_kind("ssh") as node:
+        launcher = Launcher(node)
+        words = ["a b", "'", '"', "$HOME", "a\nb", ""]
+        script = 'printf "%s|" "$@" "$ADDED" "$(id -u)"; exit 77'
+        found = io.BytesIO()
+        process = launcher.launch(["sh", "-c", script, "sh", *words], env={"ADDED": "more"}, stdout=found)
+        assert process.join(SECONDS) == 77
+        assert found.getvalue().decode().split("|") == [*words, "more", str(node.call(os.getuid)), ""]
+        assert launcher.launch(["sh", "-c", "kill -KILL $$"]).wait(SECONDS) == -signal.SIGKILL
+
+
 # What it gives back
 
 
 @pytest.mark.parametrize("status", [0, 1, 77, 255])
 def test_the_exit_status_is_exact(launcher: Launcher, status: int) -> None:
+    """D134."""
     process = launcher.launch(["sh", "-c", f"exit {status}"])
     assert (process.wait(SECONDS), process.join(SECONDS), process.is_alive()) == (status, status, False)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV, signal.SIGUSR1])
 def test_the_signal_is_exact(launcher: Launcher, number: signal.Signals) -> None:
+    """D134."""
     assert launcher.launch(["sh", "-c", f"ulimit -c 0; kill -{number.value} $$"]).wait(SECONDS) == -number
 
 
@@ -367,6 +385,7 @@ def test_a_killed_agent_is_the_error_of_the_wait() -> None:
 
 
 def test_a_cancelled_call_ends_the_process_that_it_waits_for(lost: Channel, tmp_path: Path) -> None:
+    """D128. During Proc.wait."""
     script = f"echo $$ > {tmp_path}/pid; exec sleep 1000"
     future = lost.call_async(node_code.run_here, ["sh", "-c", script])
     pid = int(wait_until(written(tmp_path / "pid")))

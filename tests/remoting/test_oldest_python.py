@@ -19,7 +19,8 @@ BIG = bytes(range(250)) * 12_000
 @pytest.fixture(scope="module")
 def old() -> Iterator[Channel]:
     if OLDEST not in interpreters():
-        pytest.skip(f"needs python3.{OLDEST}")
+        here = ", ".join(f"3.{minor}" for minor in interpreters())
+        pytest.skip(f"no Python 3.{OLDEST} on PATH or in pyenv, where only {here} are")
     with connect_subprocess([interpreters()[OLDEST]]) as channel:
         channel.allow("support.node_code")
         yield channel

@@ -7,6 +7,17 @@ from pathlib import Path
 from zuul_launcher.remoting.filepath import FilePath
 from zuul_launcher.remoting.launcher import Launcher
 
+BIG = b"0123456789abcdef" * 130_000  # above the window of a pipe
+
+
+def fill(folder: Path) -> None:
+    """With files, links, and a tree."""
+    (folder / "tree" / "deep").mkdir(parents=True)
+    for name, data in (("file", b"text\n"), ("big", BIG), ("tree/a.xml", b"<a/>"), ("tree/deep/b.xml", b"<b/>")):
+        (folder / name).write_bytes(data)
+    for name, target in (("link", "file"), ("tree/out", "../file"), ("nowhere", "none")):
+        (folder / name).symlink_to(target)
+
 
 def count_bytes(folder: Path, pattern: str, *, plus: int = 0) -> int:
     return sum(path.stat().st_size for path in folder.glob(pattern)) + plus

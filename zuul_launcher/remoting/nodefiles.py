@@ -136,11 +136,13 @@ def replacement(path: str, mode: int | None = None) -> Iterator[BinaryIO]:
             if mode is not None:
                 os.fchmod(file.fileno(), mode)
         part.replace(place)
-    except BaseException:
+    except BaseException as error:
         try:
             part.unlink()
-        except FileNotFoundError:
-            pass
+        except OSError:
+            pass  # it was not made, or cannot be reached any more
+        if isinstance(error, OSError) and error.filename == str(part):
+            raise OSError(error.errno, error.strerror, path) from None  # the name that the caller knows
         raise
 
 
