@@ -2,8 +2,8 @@
 
 Rules
 1. Everything that changes the connection's state runs on its thread: other threads hand in a call, and wake it.
-2. It connects for ever, with growing delays; a server that cannot be reached is said once, not once a try.
-   One that takes connections and says nothing counts as one that cannot be reached.
+2. It connects for ever, with growing delays (`Backoff`); an outage is said once, not once a try. A server that takes
+   connections and says nothing counts as one that cannot be reached.
 3. Callbacks, calls and timers of its users run here too, one at a time, and never block; what they raise is logged,
    no more.
 4. Nothing waits without a deadline: not connecting, and not an answer that was asked for (`overdue_at`). When one
@@ -16,6 +16,7 @@ two threads, reads in 4 KiB pieces that it copies together, and forgets what it 
 import heapq
 import logging
 import queue
+import random
 import selectors
 import socket
 import threading
@@ -37,15 +38,56 @@ class _Broken(RemoteError):
     """The connection is of no more use; the text says why."""
 
 
+class Backoff:
+    """How long to wait before the next try to connect. Pure, but for `draw`: a number from 0 to 1."""
+
+    def __init__(
+        self,
+        delays: Sequence[float],
+        *,
+        jitter: float = 0.0,
+        stable_seconds: float | None = None,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        """`delays` are seconds, the last one repeats; each is changed by at most the part `jitter` of it.
+
+        A connection that lasted `stable_seconds` makes the delays begin anew; None: each one does on which the server
+        said anything, and the first try after it is made at once.
+        """
+        self._delays = delays
+        self._jitter = jitter
+        self._stable_seconds = stable_seconds
+        self._draw = draw
+        self._tries = 0
+
+    def after_connection(self, seconds: float) -> float:
+        """The delay after a connection on which the server spoke, and that lasted so long."""
+        if self._stable_seconds is None:
+            self._tries = 0
+            return 0.0
+        if seconds >= self._stable_seconds:
+            self._tries = 0
+        return self.after_try()
+
+    def after_try(self) -> float:
+        """The delay after a try that failed."""
+        delay = self._delays[min(self._tries, len(self._delays) - 1)]
+        self._tries += 1
+        return delay * (1 + self._jitter * (2 * self._draw() - 1))
+
+
 class Link:
     """Subclasses say what is sent, and what the messages mean. All methods but start, stop and call run on the link's
     thread."""
 
-    def __init__(self, server: str, port: int, *, name: str, delays: Sequence[float] = DELAYS) -> None:
+    def __init__(
+        self, server: str, port: int, *, name: str, delays: Sequence[float] = DELAYS, backoff: Backoff | None = None
+    ) -> None:
         self.name = name
         self.address = f"{server}:{port}"
+        self.faults = 0  # of ours, so far
         self._target = (server, port)
-        self._delays = delays
+        self._backoff = backoff or Backoff(delays)
         self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._wake_read, self._wake_write = socket.socketpair()
         self._wake_read.setblocking(False)
@@ -55,6 +97,7 @@ class Link:
         self._socket: socket.socket | None = None
         self._heard = False  # has the server said anything on this connection?
         self._unsent = bytearray()
+        self._when_sent: list[Callable[[], None]] = []
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name=f"gearman {name}", daemon=True)
 
@@ -63,10 +106,14 @@ class Link:
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self) -> None:
-        """Close the connection and end the thread; the object is of no use any more."""
+    def end(self) -> None:
+        """Begin to stop, and wait for nothing; `stop` is to follow."""
         self._stopping = True
         self._wake()
+
+    def stop(self) -> None:
+        """Close the connection and end the thread; the object is of no use any more."""
+        self.end()
         if self._thread.is_alive():
             self._thread.join()
         self._wake_read.close()
@@ -76,6 +123,11 @@ class Link:
         """Run it on the link's thread, in the order of the calls."""
         self._calls.put(function)
         self._wake()
+
+    @property
+    def is_alive(self) -> bool:
+        """Does its thread run?"""
+        return self._thread.is_alive()
 
     # For callbacks, on the link's thread
 
@@ -91,7 +143,19 @@ class Link:
         try:
             function()
         except Exception:
+            self.faults += 1
             log.exception("%s: a callback failed", self.name)
+
+    def lost(self, reason: str, was_connected: bool) -> None:
+        """An outage begins: the server cannot be reached, or spoke and is gone."""
+        if was_connected:
+            log.warning("%s: lost the connection to Gearman server %s: %s", self.name, self.address, reason)
+        else:
+            log.warning("%s: no Gearman server at %s (%s), trying again", self.name, self.address, reason)
+
+    def found(self) -> None:
+        """The server spoke for the first time on a connection."""
+        log.info("%s: connected to Gearman server %s", self.name, self.address)
 
     def opened(self) -> None:
         """The connection is there."""
@@ -109,10 +173,21 @@ class Link:
         """When (monotonic seconds) the oldest answer that is missing should have come."""
         return None
 
+    @property
+    def is_open(self) -> bool:
+        return self._socket is not None
+
     def send(self, data: bytes) -> None:
         """Send as soon as the socket takes it; without a connection it is dropped."""
         if self._socket is not None:
             self._unsent += data
+
+    def when_sent(self, function: Callable[[], None]) -> None:
+        """Run it when the socket has taken all that was sent so far, or there is no connection that could."""
+        if self._socket is None:
+            function()
+        else:
+            self._when_sent.append(function)
 
     # The thread
 
@@ -123,22 +198,23 @@ class Link:
             pass  # it is full, so the thread will wake anyway; or closed after stop
 
     def _run(self) -> None:
-        tries = 0  # since the server last said anything
+        is_known = False  # was the outage said?
         while not self._stopping:
+            begun = time.monotonic()
             try:
                 self._socket = self._connect()
                 reason = self._live(self._socket)
-            except OSError as error:
+            except (OSError, UnicodeError) as error:  # the latter: a host name that cannot be one
                 reason = str(error)
             if self._heard:
-                tries = 0
-                if not self._stopping:
-                    log.warning("%s: lost the connection to Gearman server %s: %s", self.name, self.address, reason)
-                continue
-            if tries == 0 and not self._stopping:
-                log.warning("%s: no Gearman server at %s (%s), trying again", self.name, self.address, reason)
-            self._pause(self._delays[min(tries, len(self._delays) - 1)])
-            tries += 1
+                delay, is_known = self._backoff.after_connection(time.monotonic() - begun), False
+            else:
+                delay = self._backoff.after_try()
+            if not self._stopping and not is_known:
+                is_known = True
+                self.guard(partial(self.lost, reason, self._heard))
+            if delay:
+                self._pause(delay)
         self._run_calls()
 
     def _live(self, connection: socket.socket) -> str:
@@ -150,9 +226,14 @@ class Link:
                 self._serve(connection)
         except (OSError, RemoteError) as error:
             reason = str(error)
+        except Exception as error:
+            self.faults += 1
+            log.exception("%s: a fault of ours", self.name)
+            reason = f"a fault of ours: {error}"
         self._socket = None
         self._unsent.clear()
         self.guard(self.closed)
+        self._all_sent()
         return reason
 
     def _connect(self) -> socket.socket:
@@ -200,7 +281,7 @@ class Link:
             raise _Broken("the server closed it")
         if not self._heard:
             self._heard = True
-            log.info("%s: connected to Gearman server %s", self.name, self.address)
+            self.guard(self.found)
         for message in frames.feed(data):
             if isinstance(message, str):
                 self.guard(partial(self.line, message))
@@ -214,6 +295,12 @@ class Link:
             except BlockingIOError:
                 return
             del self._unsent[:sent]
+        self._all_sent()
+
+    def _all_sent(self) -> None:
+        functions, self._when_sent = self._when_sent, []
+        for function in functions:
+            self.guard(function)
 
     def _run_calls(self) -> None:
         while self._timers and self._timers[0][0] <= time.monotonic():
