@@ -18,6 +18,7 @@ BIN := .venv/bin
 EXTRAS_test := [test]
 EXTRAS_check := [check,test]
 EXTRAS_docs := [docs]
+EXTRAS_bench := [bench,test]
 
 .PHONY: demo test services check bench docs mutants
 .DELETE_ON_ERROR:
@@ -41,7 +42,7 @@ check: .venv/installed-check
 	$(BIN)/codespell
 	$(BIN)/python -m pytest -q tests/test_shape.py
 
-bench: .venv/installed-test
+bench: .venv/installed-bench
 	set -e; for measurement in benchmarks/*.py; do $(BIN)/python "$$measurement" $(BENCH_ARGS); done
 
 docs: .venv/installed-docs
