@@ -15,7 +15,14 @@ from support import remote_code
 
 from zuul_launcher.remoting import Channel, ChannelSettings, Pipe, codec, connect_subprocess, frames
 from zuul_launcher.remoting.bootstrap import open_channel
-from zuul_launcher.remoting.errors import ChannelClosed, HandshakeFailed, RemotingError, ResultRejected, RoleDenied
+from zuul_launcher.remoting.errors import (
+    ChannelClosed,
+    HandshakeFailed,
+    PipeBroken,
+    RemotingError,
+    ResultRejected,
+    RoleDenied,
+)
 from zuul_launcher.remoting.handshake import PreambleReader, myself, preamble
 from zuul_launcher.remoting.transport import SocketTransport
 
@@ -127,6 +134,19 @@ def test_no_data_do_harm(pair: tuple[Channel, FakeAgent], content: bytes) -> Non
     with pytest.raises(RemotingError):
         future.result(SECONDS)
     assert channel.is_open
+
+
+def test_an_answer_that_leaves_its_pipe_open_is_no_end_of_the_data(pair: tuple[Channel, FakeAgent]) -> None:
+    """D118. An agent that forgets to say how its data ended."""
+    channel, agent = pair
+    pipe = Pipe.to_local()
+    future = channel.call_async(remote_code.write_zeros, pipe, 1)
+    agent.say(frames.PIPE_DATA, 0, struct.pack("!I", 1) + b"some")
+    agent.answer(codec.encode(4))
+    assert future.result(SECONDS) == 4
+    assert pipe.reader.read(4) == b"some"
+    with pytest.raises(PipeBroken, match="not all"):
+        pipe.reader.read()
 
 
 def _call(agent: FakeAgent, content: Any) -> Any:
