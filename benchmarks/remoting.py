@@ -1,6 +1,6 @@
 """Remoting beside execnet and mitogen: round trips, streamed data, memory of a stream. One process on this machine.
 
-Run: make bench, which installs the other two (the extra `bench`), or python benchmarks/remoting.py [ROUNDS]. One that is
+Run: make bench, which installs the other two (the extra `bench`), or python benchmarks/remoting.py [ROUNDS]. What is
 not installed is left out, and named. The rounds of all alternate, so that all meet the same noise; compare medians.
 Ours sends a fresh closure for each trip; the others send a plain message to code that sits there already (execnet), or
 call a function of a module (mitogen). Streams are random blocks of 256 KiB, read and dropped there.
