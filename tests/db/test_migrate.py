@@ -1,11 +1,14 @@
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, create_engine, inspect, text
 
 from zuul_launcher.db import lease, migrate
 from zuul_launcher.db.engine import reading, transaction
@@ -76,3 +79,20 @@ def test_starts_at_the_same_time_do_not_disturb_each_other(dburi: str) -> None:
         child.stdin = None
     ended = [(child.communicate(timeout=120)[1].decode(), child.returncode) for child in children]
     assert ended == [("", 0)] * 4
+
+
+def test_the_databases_of_a_site_may_be_made_ready_by_threads_of_one_process(tmp_path: Path) -> None:
+    engines = [create_engine(f"sqlite:///{tmp_path}/{number}") for number in range(8)]
+    together = threading.Barrier(len(engines))
+
+    def make_ready(engine: Engine) -> None:
+        together.wait(60)
+        with engine.begin() as connection:
+            migrate.upgrade_reporter(connection)
+
+    with ThreadPoolExecutor(len(engines)) as pool:
+        list(pool.map(make_ready, engines))
+    found = [set(inspect(engine).get_table_names()) for engine in engines]
+    assert found == [{"alembic_version", "zuul_build", "zuul_buildset"}] * len(engines)
+    for engine in engines:
+        engine.dispose()

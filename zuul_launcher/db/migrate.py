@@ -7,6 +7,7 @@ The scripts have three branches: `scheduler` for our own tables, `reporter` for 
 and `worker` for those of a build manager.
 """
 
+import threading
 from importlib import resources
 from pathlib import Path
 
@@ -32,6 +33,8 @@ WAYS_OUT = {
 }
 LOCK = 0x7A75756C  # any number of our own: key of the PostgreSQL lock that starts wait at
 MINUTES = 30  # deadline of one migration statement: a big table takes its time
+
+_one_at_a_time = threading.Lock()  # Alembic keeps the connection that it works on in globals
 
 
 def create(engine: Engine) -> None:
@@ -89,7 +92,8 @@ def _run(connection: Connection, branch: str = BRANCH, version_table: str = VERS
     config = configuration()
     config.attributes["connection"] = connection
     config.attributes["version_table"] = version_table
-    command.upgrade(config, f"{branch}@head")
+    with _one_at_a_time:
+        command.upgrade(config, f"{branch}@head")
 
 
 def _wait_for_turn(connection: Connection) -> None:
