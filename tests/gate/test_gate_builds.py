@@ -138,6 +138,14 @@ def test_what_a_worker_says_is_kept_and_where_a_build_runs_stays(play: Player) -
     assert build.started_at < play.at
 
 
+def test_a_build_of_a_job_that_never_ran_is_estimated_as_nought_once_it_starts(play: Player) -> None:
+    change = approved(play)
+    item, build = play.item_of(change), build_of(play, change)
+    assert build.estimate is None
+    play.send(BuildProgress(at=play.tick(), item=item.id, attempt=1, build=build.uuid, data=WorkerData(number=1)))
+    assert build.estimate == 0.0
+
+
 def test_builds_carry_the_precedence_of_their_pipeline(play: Player) -> None:
     change = approved(play)
     play.propose(change)

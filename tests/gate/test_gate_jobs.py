@@ -5,7 +5,7 @@ from support import gate_layouts, states
 from support.player import Player
 
 from zuul_launcher.gate.match import job_applies, jobs_for
-from zuul_launcher.model.change import Change
+from zuul_launcher.model.change import Change, Tick
 from zuul_launcher.model.layout import Job, SkipIf
 
 MESSAGE = "/COMMIT_MSG"
@@ -54,6 +54,13 @@ def test_a_branch_filter_is_matched(patterns: tuple[str, ...], branch: str, appl
 def test_a_branch_filter_of_a_ref_is_matched_against_the_ref() -> None:
     assert job_applies(Job(name="unit", branches=("refs/tags/",)), states.make_ref("refs/tags/1.0"))
     assert not job_applies(Job(name="unit", branches=("main",)), states.make_ref("refs/tags/1.0"))
+
+
+def test_a_branch_filter_never_fits_a_timer_which_has_neither_branch_nor_ref() -> None:
+    tick = Tick(connection="gerrit", project="lib/alpha")
+    assert not job_applies(Job(name="unit", branches=(".*",)), tick)
+    assert job_applies(Job(name="unit", skip_if=(SkipIf(branch=".*"),)), tick)
+    assert job_applies(Job(name="unit"), tick)
 
 
 @pytest.mark.parametrize(

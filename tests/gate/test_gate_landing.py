@@ -37,18 +37,22 @@ def test_a_change_that_passes_lands_and_is_told_of_twice(play: Player) -> None:
     play.check_the_end()
 
 
-def test_an_event_that_two_pipelines_want_is_reported_by_each() -> None:
+def test_an_event_that_two_pipelines_want_is_reported_by_each_with_its_own_urls() -> None:
     layout = gate_layouts.scenario_layout()
     both = layout.pipelines["check"].triggers + layout.pipelines["gate"].triggers
-    play = Player(gate_layouts.with_pipeline(layout, "check", triggers=both))
+    layout = gate_layouts.with_pipeline(layout, "check", triggers=both)
+    layout = gate_layouts.with_job(layout, "P-m", success_pattern="http://logs/{change.number}/{pipeline.name}/")
+    play = Player(layout)
     change = play.upload("P")
 
     play.approve(change)
     play.drain()
 
     pipelines = [build.payload.parameters["ZUUL_PIPELINE"] for build in play.world.builds.values()]
-    assert sorted(set(pipelines)) == ["check", "gate"]
+    assert sorted(pipelines) == ["check"] * 3 + ["gate"] * 3
     assert sorted(play.told_of(change)) == ["start", "success", "success"]
+    told = [said.message.splitlines()[2] for said in play.world.comments if said.verdict == "success"]
+    assert sorted(told) == ["- http://logs/1/check/ : SUCCESS", "- http://logs/1/gate/ : SUCCESS"]
 
 
 def test_changes_are_built_in_parallel_each_on_top_of_those_ahead(play: Player) -> None:

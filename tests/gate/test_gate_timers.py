@@ -37,6 +37,16 @@ def test_a_timer_runs_the_jobs_of_every_project_of_its_pipeline() -> None:
     play.check_the_end()
 
 
+def test_a_timer_has_the_repository_brought_up_to_date_before_its_jobs_run() -> None:
+    play = Player(nightly("P"))
+    play.send(TimerFired(at=play.tick(), pipeline="nightly"))
+    (merge,) = play.merges
+    assert (merge.function, merge.arguments["project"]) == ("merger:update", "P")
+    assert play.running() == []
+    play.settle()
+    assert len(play.running()) == 1
+
+
 def test_a_project_whose_last_run_goes_on_is_not_run_again() -> None:
     play = Player(nightly("P"))
     fire(play)

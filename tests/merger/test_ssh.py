@@ -12,14 +12,14 @@ from typing import Any
 
 import msgspec
 import pytest
-from support.git_world import Upstream
+from support.git_world import Upstream, git
 from support.ssh_server import Server, path_of, ssh_server
 
 from zuul_launcher.cli.merger import OWN_SSH
 from zuul_launcher.errors import RemoteUnavailable
 from zuul_launcher.merger.environment import ssh_command
 from zuul_launcher.merger.merge import Merger
-from zuul_launcher.merger.request import MergeRequest, decode_merge
+from zuul_launcher.merger.request import MergeRequest, decode_merge, decode_update
 from zuul_launcher.merger.settings import GitAccess, MergerSettings
 
 
@@ -36,9 +36,12 @@ def settings(request: pytest.FixtureRequest, settings: MergerSettings, tmp_path:
     return replace(settings, environment={**os.environ, "PATH": path}, own_ssh=OWN_SSH)
 
 
+def url_of(server: Server, project: Upstream) -> str:
+    return f"ssh://{getpass.getuser()}@127.0.0.1:{server.port}{project.path}"
+
+
 def over_ssh(server: Server, project: Upstream) -> MergeRequest:
-    url = f"ssh://{getpass.getuser()}@127.0.0.1:{server.port}{project.path}"
-    item: dict[str, Any] = {**project.change("master", {"A": "A"}), "url": url}
+    item: dict[str, Any] = {**project.change("master", {"A": "A"}), "url": url_of(server, project)}
     return decode_merge(msgspec.json.encode({"items": [item]}))
 
 
@@ -49,6 +52,21 @@ def test_the_key_of_the_connection_and_the_pinned_host_key_are_used(
     access = GitAccess(sshkey=server.user_key, host_key=server.host_key)
     merger = Merger(replace(settings, connections={"gerrit": access}))
     assert merger.merge(over_ssh(server, upstream())).merged
+    merger.close()
+
+
+@pytest.mark.sshd
+def test_the_key_of_the_connection_is_used_for_the_update_before_a_timer_job_too(
+    settings: MergerSettings, server: Server, upstream: Callable[..., Upstream]
+) -> None:
+    access = GitAccess(sshkey=server.user_key, host_key=server.host_key)
+    merger = Merger(replace(settings, connections={"gerrit": access}))
+    project = upstream()
+    asked = {"project": project.name, "connection_name": "gerrit", "url": url_of(server, project)}
+    assert merger.update(decode_update(msgspec.json.encode(asked))).updated
+    tip = project.commit("master", {"merged": "meanwhile"})
+    assert merger.update(decode_update(msgspec.json.encode(asked))).updated
+    assert git(merger.settings.git_dir / project.name, "rev-parse", "master") == tip
     merger.close()
 
 

@@ -94,7 +94,7 @@ def note_progress(turn: Turn, event: BuildProgress) -> None:
         _take(build, event.data)
         if build.started_at is None:
             build.started_at = event.at
-            build.estimate = event.estimate
+            build.estimate = event.estimate or 0.0  # nothing is known of the job: v2 shows that as nought
 
 
 def note_finished(turn: Turn, event: BuildFinished) -> None:
