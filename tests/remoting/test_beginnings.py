@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -67,6 +68,13 @@ def test_silence_has_a_deadline() -> None:
 def test_a_command_that_is_not_there_cannot_be_run() -> None:
     with pytest.raises(FileNotFoundError):
         connect_subprocess(["/no/such/python"])
+
+
+def test_a_text_is_no_command() -> None:
+    with pytest.raises(TypeError, match=r"a list of words, such as \['python3'\]"):
+        connect_subprocess("python3")
+    with pytest.raises(TypeError, match=r"a list of words, such as \['python3'\]"):
+        connect_ssh(SshNode("127.0.0.1", "nobody", port=1, python="python3"))
 
 
 # Who it is
@@ -155,15 +163,21 @@ def test_the_comment_of_a_pinned_key_does_not_matter(ssh_server: Sshd) -> None:
 
 
 @pytest.mark.sshd
-def test_a_login_that_fails_says_why(ssh_server: Sshd, tmp_path: Path) -> None:
+def test_a_login_that_fails_says_why(ssh_server: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     node = ssh_server.node((sys.executable,))
     (tmp_path / "key").write_text("no key")
+    encrypted = tmp_path / "encrypted"
+    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "secret", "-f", str(encrypted)]
+    subprocess.run(command, check=True, timeout=SECONDS)
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
     for changes, text in (
-        ({"key": ssh_server.key.with_name("host")}, "Authentication failed"),
+        ({"key": ssh_server.key.with_name("host")}, "The node does not take the key, or does not know the user"),
+        ({"key": None}, "there is no key to log in with: none was given, and no SSH agent has one"),
+        ({"key": encrypted}, "encrypted: only an SSH agent can use it"),
         ({"key": tmp_path / "none"}, f"No such file or directory: '{tmp_path}/none'"),
         ({"key": tmp_path / "key"}, "key"),
         ({"host_key": "", "known_hosts": tmp_path / "none"}, f"No such file or directory: '{tmp_path}/none'"),
-        ({"port": 1}, "Unable to connect to port 1 on 127.0.0.1"),
+        ({"port": 1}, "no SSH connection to port 1 of 127.0.0.1: [Errno 111] Connection refused"),
         ({"host": "node.invalid"}, "node.invalid"),
     ):
         with pytest.raises(HandshakeFailed) as caught:

@@ -17,7 +17,7 @@ from support.nodes import Sshd
 
 from zuul_launcher import remoting
 from zuul_launcher.cli.node import node as commands
-from zuul_launcher.remoting import Channel, LocalChannel, connect_ssh, errors
+from zuul_launcher.remoting import Channel, LocalChannel, Pipe, connect_ssh, errors
 from zuul_launcher.remoting.filepath import FilePath
 from zuul_launcher.remoting.launcher import Launcher, LaunchError
 
@@ -112,6 +112,11 @@ MISTAKES: dict[str, tuple[type[BaseException], str, Callable[[FilePath, Any], An
         "mark it with @callable_from_agent",
         lambda folder, node: folder.act(node_code.read, FilePath(None, "/etc/hosts")),
     ),
+    "a pipe that is sent twice": (
+        errors.PipeReused,
+        "sent before",
+        lambda folder, node: [node.call(str, pipe) for pipe in [Pipe.to_remote()] * 2],
+    ),
     "a relative path, or ``..`` after ``/``": (ValueError, "is absolute", lambda folder, node: FilePath(node, "x")),
     "a path or proxy of one node sent to another": (
         errors.WrongChannel,
@@ -131,6 +136,7 @@ MISTAKES: dict[str, tuple[type[BaseException], str, Callable[[FilePath, Any], An
     ),
 }
 MADE_ELSEWHERE = {
+    "a host key that is unknown, or another one",
     "a compiled module",
     "a lambda, and another Python on the node",
     "an archive that leads out of its folder",
@@ -160,7 +166,7 @@ def test_a_mistake_is_the_error_that_the_page_names_and_the_channel_lives_on(
 
 
 def test_every_mistake_of_the_page_is_tried() -> None:
-    table = PAGE.split("What is refused, and why")[1].split("Trying a node")[0]
+    table = PAGE.split("What is refused, and why")[1].split("Looking for a fault")[0]
     assert set(re.findall(r"^   \* - (.+)$", table, re.MULTILINE)) == {"Mistake", *MISTAKES, *MADE_ELSEWHERE}
 
 

@@ -10,7 +10,7 @@ import tarfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from support import node_code, nodes
@@ -388,6 +388,12 @@ def test_a_tree_is_copied_in_each_direction(folder: FilePath, tmp_path: Path) ->
         ]
         assert (tmp_path / name / "a" / "b" / "big").read_bytes() == BIG
         assert str((tmp_path / name / "link").readlink()) == "a/b/big"
+
+
+def test_a_text_is_no_target_since_it_does_not_say_where(folder: FilePath, tmp_path: Path) -> None:
+    for ask in (folder.copy_to, folder.copy_tree_to, folder.rename):
+        with pytest.raises(TypeError, match=r"the target is a FilePath.*FilePath\(None, '/tmp/x'\) is here"):
+            cast(Any, ask)("/tmp/x")
 
 
 def test_a_tree_is_not_copied_into_itself(folder: FilePath, tmp_path: Path) -> None:

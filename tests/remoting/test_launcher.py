@@ -110,6 +110,43 @@ def test_a_line_for_a_shell_is_refused(launcher: Launcher) -> None:
         launcher.launch([])
 
 
+def test_what_cannot_be_a_stream_or_a_variable_is_refused_at_once(launcher: Launcher) -> None:
+    with pytest.raises(TypeError, match=r"stdin is bytes, a binary file, PIPE or None, not 'text'"):
+        launcher.launch(["cat"], stdin="text")
+    with pytest.raises(
+        TypeError, match=r"stdout is a file of bytes; of a file of texts such as sys\.stdout it is the \.b"
+    ):
+        launcher.launch(["true"], stdout=cast(Any, io.StringIO()))
+    with pytest.raises(TypeError, match="stderr is a binary file, PIPE or None, not 5"):
+        launcher.launch(["true"], stderr=cast(Any, 5))
+    for variables in ({"A": 1}, {1: "A"}):
+        with pytest.raises(TypeError, match=r"env has texts, and None to take a variable away, not .*1"):
+            launcher.launch(["true"], env=cast(Any, variables))
+
+
+def test_an_input_that_fails_is_told_by_join(launcher: Launcher) -> None:
+    class Torn(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            if self.tell():
+                raise OSError(errno.EIO, "the disk is torn")
+            return super().read(4)
+
+    found = io.BytesIO()
+    process = launcher.launch(["cat"], stdin=Torn(b"some and more"), stdout=found)
+    with pytest.raises(OSError, match="the disk is torn"):
+        process.join(SECONDS)
+    assert found.getvalue() == b"some"
+    with pytest.raises(TypeError, match="str"):
+        launcher.launch(["cat"], stdin=cast(Any, Mixed())).join(SECONDS)
+
+
+class Mixed:
+    """Reads texts, as a file does that was opened without `b`."""
+
+    def read(self, size: int) -> str:
+        return "text"
+
+
 def test_root_starts_processes_of_other_users(launcher: Launcher, tmp_path: Path) -> None:
     if os.getuid() != 0:
         pytest.skip("needs root")

@@ -185,7 +185,7 @@ class FilePath(Portable, kind="path"):
 
     def copy_to(self, target: FilePath, progress: Progress | None = None) -> None:
         """One file with its permissions, between any two machines; it appears complete or not at all."""
-        if target.channel is self.channel:
+        if _path(target).channel is self.channel:
             self._ask(nodefiles.copy, str(target))
             return
         mode = self.stat().mode
@@ -203,7 +203,7 @@ class FilePath(Portable, kind="path"):
         progress: Progress | None = None,
     ) -> TreeCopy:
         """What matches below this folder, as one stream. Links that lead out are left out, and named in the answer."""
-        if target.channel is self.channel:
+        if _path(target).channel is self.channel:
             return _tree_copy(self._ask(nodefiles.copy_tree, str(target), [*includes], [*excludes]))
         if target.channel is None:
             with self._archive(includes, excludes) as archive:
@@ -286,7 +286,7 @@ class FilePath(Portable, kind="path"):
         return cast(BinaryIO, Upload(self.channel, nodefiles.receive, str(self), mode))
 
     def _same_node(self, target: FilePath) -> None:
-        if target.channel is not self.channel:
+        if _path(target).channel is not self.channel:
             raise ValueError(f"{target!r} is not on the same machine as {self!r}: use copy_to")
 
     def _made(self, path: str) -> FilePath:
@@ -295,6 +295,13 @@ class FilePath(Portable, kind="path"):
         if made.parent != self:
             raise ResultRejected(f"{made!r} is not in {self!r}")
         return made
+
+
+def _path(target: FilePath) -> FilePath:
+    """Checks what callers mistake most often: a text does not say which machine it is about."""
+    if not isinstance(target, FilePath):
+        raise TypeError(f"the target is a FilePath, which knows its machine: FilePath(None, {str(target)!r}) is here")
+    return target
 
 
 def _tree_copy(answer: Any) -> TreeCopy:

@@ -63,9 +63,12 @@ class Launcher:
         written here as output comes, or PIPE (then read `proc.stdout`); else thrown away. `stderr=STDOUT` joins both
         in the order in which they were written. `user`: another user, if the agent is root.
         """
+        _check_stream("stdin", stdin, "read", (PIPE,))
+        _check_stream("stdout", stdout, "write", (PIPE, STDOUT))
+        _check_stream("stderr", stderr, "write", (PIPE, STDOUT))
         order = nodeprocesses.Order(
             command=self._command(command),
-            environment=dict(env or {}),
+            environment=_variables(env or {}),
             folder=None if cwd is None else self._text(cwd),
             user=user,
         )
@@ -95,6 +98,23 @@ class Launcher:
         return part
 
 
+def _check_stream(name: str, stream: Any, method: str, words: tuple[str, ...]) -> None:
+    """TypeError: it cannot be what a process reads or writes."""
+    if stream is None or stream in words or (isinstance(stream, bytes) and method == "read"):
+        return
+    if isinstance(stream, io.TextIOBase):
+        raise TypeError(f"{name} is a file of bytes; of a file of texts such as sys.{name} it is the .buffer")
+    if not hasattr(stream, method):
+        raise TypeError(f"{name} is {'bytes, ' * (method == 'read')}a binary file, PIPE or None, not {stream!r:.100}")
+
+
+def _variables(env: Mapping[str, str | None]) -> dict[str, str | None]:
+    for name, value in env.items():
+        if not isinstance(name, str) or not isinstance(value, (str, type(None))):
+            raise TypeError(f"env has texts, and None to take a variable away, not {name!r}: {value!r:.100}")
+    return dict(env)
+
+
 class Proc:
     """A process on a node. As a context manager it is ended with the block, if it still runs then."""
 
@@ -109,6 +129,7 @@ class Proc:
         self._exit: int | None = None
         self._error: BaseException | None = None
         self._sinks: list[_Sink] = []
+        self._input_error: BaseException | None = None
         self._reactions = ExitStack()
         self._what = " ".join(order.command)[:200]
         self._status, self._control = Pipe.to_local(), Pipe.to_remote()
@@ -139,12 +160,15 @@ class Proc:
     def join(self, timeout: float | None = None) -> int:
         """As wait, but after all output has been handed to the sinks, also that of processes it left behind.
 
-        Raises the error of a sink. Output that goes to PIPE is yours to read: before, or in another thread.
+        Raises the error of a sink, or of the file that was its input. Output that goes to PIPE is yours to read:
+        before, or in another thread.
         """
         end = None if timeout is None else time.monotonic() + timeout
         status = self.wait(timeout)
         for sink in self._sinks:
             sink.join(None if end is None else max(0.0, end - time.monotonic()))
+        if self._input_error is not None:
+            raise self._input_error
         return status
 
     def is_alive(self) -> bool:
@@ -221,8 +245,19 @@ class Proc:
         if source == PIPE:
             return cast(BinaryIO, pipe.writer)
         stream = io.BytesIO(source) if isinstance(source, bytes) else source
-        _thread(lambda: _copy_in(stream, pipe), f"input of {self.pid}")
+        _thread(lambda: self._copy_in(stream, pipe), f"input of {self.pid}")
         return None
+
+    def _copy_in(self, source: BinaryIO, pipe: Pipe) -> None:
+        try:
+            while chunk := source.read(CHUNK):
+                pipe.writer.write(chunk)
+            pipe.writer.close()
+        except BrokenPipeError:
+            pass  # the process wants no more
+        except Exception as error:  # raised by join; the node is told that this is not all
+            self._input_error = error
+            pipe.writer.error(error)
 
     def _drain(self, sink: Any, pipe: Pipe | None) -> BinaryIO | None:
         if pipe is None:
@@ -256,17 +291,6 @@ class _Sink:
             self._error = error
         finally:
             self._reader.close()
-
-
-def _copy_in(source: BinaryIO, pipe: Pipe) -> None:
-    try:
-        while chunk := source.read(CHUNK):
-            pipe.writer.write(chunk)
-        pipe.writer.close()
-    except BrokenPipeError:
-        pass  # the process wants no more
-    except Exception as error:  # the node is told that this is not all
-        pipe.writer.error(error)
 
 
 def _thread(target: Callable[[], object], name: str) -> threading.Thread:

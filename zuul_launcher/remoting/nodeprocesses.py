@@ -127,8 +127,8 @@ class Running:
                     view = view[os.write(target, view) :]
                 if view:
                     break
-        except (OSError, ValueError):
-            pass  # the process wants no more, or has ended
+        except Exception:  # noqa: S110 - the process wants no more, or its input failed, which the controller tells
+            pass
         finally:
             os.close(target)
             reader.close()

@@ -37,6 +37,7 @@ def connect_subprocess(
 
     HandshakeFailed: no agent answered, with what did. OSError: the command cannot be run.
     """
+    check_words(python)
     settings = settings or ChannelSettings(max_frame=MAX_FRAME)
     stub, data = payload(name, settings)
     process = subprocess.Popen(
@@ -49,6 +50,12 @@ def connect_subprocess(
         start_new_session=True,  # Ctrl-C is for the controller, which then closes the channel
     )
     return open_channel(ProcessTransport(process, name), name, settings, data)
+
+
+def check_words(python: Sequence[str]) -> None:
+    """A text has words too, of one letter each. TypeError."""
+    if isinstance(python, str):
+        raise TypeError(f"the command of the Python is a list of words, such as [{python!r}]")
 
 
 class LastLines:

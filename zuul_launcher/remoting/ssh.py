@@ -23,7 +23,7 @@ from zuul_launcher.remoting.bootstrap import open_channel, payload
 from zuul_launcher.remoting.channel import Channel
 from zuul_launcher.remoting.errors import HandshakeFailed
 from zuul_launcher.remoting.hostkeys import OF_THE_USER, changed, trust
-from zuul_launcher.remoting.process import LastLines
+from zuul_launcher.remoting.process import LastLines, check_words
 from zuul_launcher.remoting.settings import ChannelSettings
 
 KEEP_ALIVE = 30
@@ -54,6 +54,7 @@ def connect_ssh(node: SshNode, *, name: str = "", settings: ChannelSettings | No
     HandshakeFailed: not reached, login refused, or no agent answered; it says which. HostKeyRefused: the host key is
     unknown or another one; it has the line of known_hosts.
     """
+    check_words(node.python)
     settings = settings or ChannelSettings()
     name = name or f"{node.user}@{node.host}"
     stub, data = payload(name, settings)
@@ -70,8 +71,22 @@ def connect_ssh(node: SshNode, *, name: str = "", settings: ChannelSettings | No
         raise type(error)(f"{name}: {error}") from error.__cause__
     except (paramiko.SSHException, OSError, EOFError) as error:
         client.close()
-        raise HandshakeFailed(f"{name}: no SSH connection to port {node.port} of {node.host}: {error}") from error
+        place = f"port {node.port} of {node.host}"
+        raise HandshakeFailed(f"{name}: no SSH connection to {place}: {_reason(error)}") from error
     return open_channel(SshTransport(client, session, name), name, settings, data)
+
+
+def _reason(error: Exception) -> str:
+    """What helps who reads it: some texts of the library do not."""
+    if isinstance(error, paramiko.ssh_exception.NoValidConnectionsError):
+        return "; ".join(sorted({str(each) for each in error.errors.values()}))
+    if str(error) == "No authentication methods available":
+        return "there is no key to log in with: none was given, and no SSH agent has one"
+    if type(error) is paramiko.AuthenticationException:
+        return f"{error} The node does not take the key, or does not know the user"
+    if isinstance(error, paramiko.PasswordRequiredException):
+        return f"{error}: only an SSH agent can use it"
+    return str(error)
 
 
 def _connect(client: paramiko.SSHClient, node: SshNode) -> None:
