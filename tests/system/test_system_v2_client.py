@@ -146,3 +146,23 @@ def test_the_layout_of_the_command_line_is_kept_at_hup(gate: Gate, admin: Admin)
     wanted = {"trigger": "gerrit", "pipeline": "second", "project": change.project, "change": change.id}
     assert admin.ask("enqueue", **wanted) == ("complete", "")
     gate.wait_for_builds(("unit", change.number), ("docs", change.number))
+
+
+def catches(pid: int, number: signal.Signals) -> bool:
+    """Has it a handler for the signal?"""
+    status = Path(f"/proc/{pid}/status").read_text()
+    (mask,) = (line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(mask, 16) & 1 << number - 1)
+
+
+@pytest.mark.parametrize("program", ["server", "merger"])
+def test_the_threads_of_a_daemon_are_told_in_its_log_at_usr2(gate: Gate, program: str) -> None:
+    pid = pid_of(gate, program)
+    wait_until(lambda: catches(pid, signal.SIGUSR2), what="the daemon to hear signals")
+    os.kill(pid, signal.SIGUSR2)
+    gate.wait_for_log("in log_stacks", program)
+    threads = [line for line in gate.log(program).splitlines() if "zuul_launcher.stacks: Thread: " in line]
+    assert any(line.endswith(" MainThread") for line in threads)
+    assert len(threads) > 2
+    assert pid_of(gate, program) == pid
+    os.kill(pid, 0)  # it is alive

@@ -10,6 +10,7 @@ from dataclasses import replace
 import click
 
 from zuul_launcher.cli.signals import on_signals
+from zuul_launcher.cli.stacks import log_stacks
 from zuul_launcher.cli.words import settings_of
 from zuul_launcher.merger.settings import GitAccess, MergerSettings
 from zuul_launcher.merger.worker import MergerWorker
@@ -26,7 +27,8 @@ def run(settings: MergerSettings) -> None:
     """
     worker = MergerWorker(replace(settings, environment=settings.environment or os.environ))
     stop = threading.Event()
-    on_signals(dict.fromkeys((signal.SIGTERM, signal.SIGINT, signal.SIGUSR1), stop.set))
+    endings = dict.fromkeys((signal.SIGTERM, signal.SIGINT, signal.SIGUSR1), stop.set)
+    on_signals({**endings, signal.SIGUSR2: log_stacks})
     worker.start()
     stop.wait()
     worker.stop()
@@ -67,5 +69,8 @@ def page_url(settings: Settings) -> str:
 @click.command()
 @click.pass_context
 def merger(context: click.Context) -> None:
-    """Prepare merged states of changes for builds, until TERM, INT or USR1 (the merge at hand is finished)."""
+    """Prepare merged states of changes for builds, until TERM, INT or USR1 (the merge at hand is finished).
+
+    USR2 logs what every thread does.
+    """
     run(of(settings_of(context)))

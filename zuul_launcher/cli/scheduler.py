@@ -1,6 +1,5 @@
 """`zuul-launcher scheduler`: the gate itself, in the foreground, with the page."""
 
-import faulthandler
 import os
 import signal
 import subprocess
@@ -10,6 +9,7 @@ from collections.abc import Mapping
 import click
 
 from zuul_launcher.cli.signals import on_signals
+from zuul_launcher.cli.stacks import log_stacks
 from zuul_launcher.cli.words import settings_of
 from zuul_launcher.errors import ConfigurationError
 from zuul_launcher.service.app import Scheduler
@@ -28,9 +28,9 @@ def run(settings: Settings, *, with_gearman: bool = True) -> None:
             signal.SIGINT: scheduler.stop,
             signal.SIGUSR1: scheduler.leave_when_idle,
             signal.SIGHUP: scheduler.reload,
+            signal.SIGUSR2: log_stacks,
         }
     )
-    faulthandler.register(signal.SIGUSR2, all_threads=True)
     wanted = with_gearman and settings.gearman_server.start
     scheduler.run(begin=lambda: start_gearman(settings) if wanted else None)
 
@@ -62,6 +62,6 @@ def start_gearman(settings: Settings) -> None:
 def scheduler(context: click.Context, without_gearman: bool) -> None:
     """Run the scheduler and its page, until TERM (leave; builds go on), or USR1 (wait for running builds first).
 
-    HUP reads the layout again, USR2 shows what every thread does.
+    HUP reads the layout again, USR2 logs what every thread does.
     """
     run(settings_of(context), with_gearman=not without_gearman)
