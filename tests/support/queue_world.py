@@ -186,16 +186,20 @@ class World:
         self.jobs = {name: one for name, one in self.jobs.items() if name not in names}
         self.queue.update(self.nodes, self.jobs)
 
+    def settled(self) -> None:
+        """All that was told has been sent, and every GRAB is answered."""
+        assert self.queue.flush(DEADLINE)
+
     def connected(self) -> None:
-        """All that was told has been sent, on connections that are there."""
+        """There is a connection for each executor."""
 
         def are_all() -> bool:
             wanted = sum(node.executors for node in self.nodes.values())
             health = self.queue.health()
             return bool(health["connected"]) and health["executors_connected"] == health["executors"] == wanted
 
+        self.queue.flush(0.0)  # no need to wait for more changes
         wait_until(are_all)
-        assert self.queue.flush(DEADLINE)
 
 
 @contextmanager
@@ -264,11 +268,11 @@ class Caller:
 class Peer:
     """One connection to the scripted server."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, answers_grabs: bool) -> None:
         self.received: list[tuple[Command, list[bytes]]] = []
         self.client_id = ""
         self.is_open = True
-        self.answers_grabs = True
+        self.answers_grabs = answers_grabs
         self.most_grabs = 0  # that were without an answer at once
         self._grabs = 0
         self._socket = connection
@@ -329,12 +333,12 @@ class Peer:
             self._grabs += 1
             self.most_grabs = max(self.most_grabs, self._grabs)
         self.received.append((command, packet.body.split(b"\0")))
-        if command == Command.GRAB_JOB_UNIQ and self.answers_grabs:
+        if command == Command.GRAB_JOB_UNIQ and (self.answers_grabs or self.client_id.endswith("_manager")):
             self.send(Command.NO_JOB)
 
 
 class ScriptedServer:
-    """Takes connections, and remembers all of them. `answers_grabs` is what new ones begin with."""
+    """Takes connections, and remembers all of them. `answers_grabs` is what new ones of executors begin with."""
 
     def __init__(self) -> None:
         self.peers: list[Peer] = []
@@ -368,9 +372,7 @@ class ScriptedServer:
             except OSError:
                 return
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            peer = Peer(connection)
-            peer.answers_grabs = self.answers_grabs
-            self.peers.append(peer)
+            self.peers.append(Peer(connection, self.answers_grabs))
 
 
 class SilentProxy(Proxy):
@@ -412,4 +414,3 @@ class SilentProxy(Proxy):
             return bool(one.recv(65536))
         except OSError:
             return False
-

@@ -2,8 +2,8 @@
 
 1. It grabs only in its node's turn (monitor.py). The executor is reserved, and the build begun, in the step that
    receives the job; then the turn ends, however that went.
-2. A job whose function was taken back while it was on its way is run if its definition is known. Any other that was
-   not offered here is failed, and the next one is asked for.
+2. A job whose function is not wanted any more, but was when it was handed out, is run if its definition is known. Any
+   other that was not offered here is failed, and the next one is asked for.
 3. When the connection breaks, the build goes on and keeps its slot; what it says is not sent any more.
 """
 
@@ -67,7 +67,7 @@ class Executor(WorkerConnection):
             self.end_turn()
 
     def _begin(self, job: GivenJob, delivery: HandleDelivery) -> None:
-        names = split_function(job.function) if self.has_offered(job.function) else None
+        names = split_function(job.function) if job.function in self.registered else None
         slot = self._monitor.reserve(self) if names is not None and self._knows(names[0]) else None
         if names is None or slot is None:
             log.warning("%s: %s has no definition, or was not offered: failed", self.name, job.function)
