@@ -432,6 +432,14 @@ def test_a_cancelled_call_ends_the_process_that_it_waits_for(lost: Channel, tmp_
     wait_until(lambda: not is_running(pid), what="the end of the process")
 
 
+def test_a_process_whose_own_call_is_cancelled_is_ended(launcher: Launcher) -> None:
+    """D128. As where the caller is interrupted before it has heard of the start."""
+    process = launcher.launch(["sleep", "1000"])
+    process._future.cancel()
+    assert process.wait(SECONDS) == -signal.SIGTERM
+    assert not is_running(process.pid)
+
+
 def test_a_process_that_a_callable_left_running_ends_with_the_channel(lost: Channel) -> None:
     pid = lost.call(node_code.start_here, ["sleep", "1000"])
     assert is_running(pid)
