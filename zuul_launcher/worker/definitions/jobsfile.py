@@ -9,7 +9,14 @@ from msgspec import Struct
 
 from zuul_launcher.worker.definitions import values
 from zuul_launcher.worker.definitions.job import Credential, Git, Job, Keep, Place, Throttle
-from zuul_launcher.worker.definitions.jobsteps import Known, environment, parameters, read_publishers, read_steps
+from zuul_launcher.worker.definitions.jobsteps import (
+    SECRET_PARTS,
+    Known,
+    environment,
+    parameters,
+    read_publishers,
+    read_steps,
+)
 from zuul_launcher.yamlfile.problems import Problem, Problems
 from zuul_launcher.yamlfile.reading import Fields, Reading
 from zuul_launcher.yamlfile.tree import Mapping, Node, Scalar, Sequence, parse_file
@@ -19,22 +26,12 @@ OWN_KEYS = ("name", "description", "disabled", "steps")  # what jobs can not hav
 THROTTLE_KEYS = ("group", "max")
 GIT_KEYS = ("url", "ref", "commit", "clean", "submodules", "folder")
 KEEP_KEYS = ("days", "builds")
-CREDENTIAL_KINDS = ("text", "file", "username", "password", "ssh-agent")
 FOREVER = "forever"
 MAXIMUM_TRIES = 10
 
 _MATRIX = ("matrix", "axes", "axis", "combinations")
 _FIELDS = {"timeout_var": "timeout_variable"}  # keys whose field of Job has another name
 _JOINED = ("env", "params")  # with those of `defaults`, key by key
-
-# What a secret must have to be given in this form.
-SECRET_PARTS = {
-    "text": "text",
-    "file": "file",
-    "username": "username",
-    "password": "password",
-    "ssh-agent": "private_key",
-}
 
 
 class JobsFile(Struct, frozen=True):
@@ -213,9 +210,9 @@ class JobReader:
         kind = "text"
         secrets: list[Node] = [node]
         if isinstance(node, Mapping):
-            fields = self.reading.fields(node, CREDENTIAL_KINDS)
+            fields = self.reading.fields(node, SECRET_PARTS)
             if fields is None or len(node.entries) != 1:
-                self.reading.refuse(node, "expected one key", f"one of {', '.join(CREDENTIAL_KINDS)}")
+                self.reading.refuse(node, "expected one key", f"one of {', '.join(SECRET_PARTS)}")
                 return []
             kind, entry = next(iter(node.entries.items()))
             value = entry.value
@@ -224,12 +221,9 @@ class JobReader:
         return [self._credential(variable, kind, one, name) for one, name in names if name]
 
     def _credential(self, variable: str, kind: Any, node: Node, name: str) -> Credential:
-        if name not in self.known.secrets:
-            hint = self.reading.alike(name, self.known.secrets) or "name it in secrets.yaml"
-            self.reading.refuse(node, f"there is no secret {name!r}", hint)
-        elif kind in SECRET_PARTS and SECRET_PARTS[kind] not in self.known.secrets[name]:
-            has = ", ".join(sorted(self.known.secrets[name]))
-            self.reading.refuse(node, f"the secret {name!r} has no {SECRET_PARTS[kind]}", f"it has {has}")
+        wrong, hint = self.known.what_is_wrong_with_a_secret(name, kind)
+        if wrong:
+            self.reading.refuse(node, wrong, self.reading.alike(name, set(self.known.secrets) - {name}) or hint)
         return Credential(variable=variable, secret=name, kind=kind)
 
 

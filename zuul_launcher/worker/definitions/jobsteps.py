@@ -41,6 +41,15 @@ COPY_KEYS = ("site", "files")
 FILES_KEYS = ("source", "excludes", "target", "keep_hierarchy", "copy_console", "copy_after_failure")
 SCRIPT_KEYS = ("steps", "marks")
 
+# Forms in which a job may have a secret; which parts of the secret serve for it.
+SECRET_PARTS: Mapping[str, tuple[str, ...]] = {
+    "text": ("text",),
+    "file": ("file", "text", "private_key"),
+    "username": ("username",),
+    "password": ("password",),
+    "ssh-agent": ("private_key",),
+}
+
 environment = values.texts_by_name(values.VARIABLE)
 parameters = values.texts_by_name(values.PARAMETER)
 
@@ -50,6 +59,16 @@ class Known(Struct, frozen=True):
 
     sites: Collection[str] = ()
     secrets: Mapping[str, Mapping[str, str]] = {}
+
+    def what_is_wrong_with_a_secret(self, name: str, kind: str) -> tuple[str, str]:
+        """Why it can not be given in this form, and what may help; empty: it can."""
+        if name not in self.secrets:
+            return f"there is no secret {name!r}", "name it in secrets.yaml"
+        needed = SECRET_PARTS.get(kind, ())
+        if needed and not set(needed) & set(self.secrets[name]):
+            has = ", ".join(sorted(self.secrets[name]))
+            return f"the secret {name!r} has no {' or '.join(needed)}", f"it has {has}"
+        return "", ""
 
 
 def read_steps(reading: Reading, node: Node) -> tuple[Step, ...]:

@@ -1,9 +1,11 @@
 """All files of definitions -> `Definitions`, or every mistake at once. Reads files, runs nothing."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from msgspec import Struct
 
+from zuul_launcher.worker.definitions.jjbcheck import check
 from zuul_launcher.worker.definitions.job import Definitions, Job, Place
 from zuul_launcher.worker.definitions.jobsfile import JobsFile, read_jobs_file
 from zuul_launcher.worker.definitions.jobsteps import Known
@@ -22,13 +24,14 @@ class Sources(Struct, frozen=True, kw_only=True):
     secrets: Path | None = None
     jjb: Path | None = None  # a file or folder of Jenkins Job Builder
     jjb_dialect: int = 6  # 4: as Jenkins Job Builder 4 read its files
-    ignore: tuple[str, ...] = ()  # parts of JJB definitions that are left out knowingly, as `publisher: afs`
+    ignore: tuple[str, ...] = ()  # parts of JJB definitions that are left out knowingly, as `publisher:afs`
 
 
 def load(sources: Sources) -> Definitions:
     """Jobs that are wrong are left out, and named in `problems`.
 
-    Raises FileErrors with all mistakes of all files if one of them can not be read as a whole.
+    Raises FileErrors with all mistakes of all files if one of them can not be read as a whole; ConfigurationError if
+    there are JJB files, and the library that reads them is missing.
     """
     nodes = read_nodes_file(sources.nodes) if sources.nodes else NodesFile()
     secrets = read_secrets_file(sources.secrets) if sources.secrets else SecretsFile()
@@ -37,13 +40,28 @@ def load(sources: Sources) -> Definitions:
     errors = (*files.errors, *nodes.errors, *secrets.errors)
     if errors:
         raise FileErrors(errors)
+    jobs, problems = files.jobs, [str(one) for one in files.refused]
+    if sources.jjb:
+        report = check(sources.jjb, sources.jjb_dialect, sources.ignore, known)
+        problems += [*report.lines, *_twice(jobs, report.jobs)]
+        jobs = {**report.jobs, **jobs}
     return Definitions(
-        jobs=files.jobs,
-        nodes=nodes.nodes,
-        sites=nodes.sites,
-        secrets=secrets.secrets,
-        problems=tuple(str(one) for one in files.refused),
+        jobs=jobs, nodes=nodes.nodes, sites=nodes.sites, secrets=secrets.secrets, problems=tuple(problems)
     )
+
+
+def _twice(jobs: Mapping[str, Job], others: Mapping[str, Job]) -> list[str]:
+    """Jobs of JJB files that jobs.yaml has, too: that one counts."""
+    return [
+        f"{_told(others[name].place)}: job {name!r} is not registered: a second job of this name"
+        f" (the first is in {job.place.file}:{job.place.line})"
+        for name, job in jobs.items()
+        if name in others
+    ]
+
+
+def _told(place: Place) -> str:
+    return f"{place.file}:{place.line}:{place.column}"
 
 
 def _read_jobs(path: Path, known: Known) -> JobsFile:
