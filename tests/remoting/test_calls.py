@@ -6,8 +6,10 @@ import functools
 import logging
 import os
 import pathlib
+import socket
 import threading
 import uuid
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -48,10 +50,12 @@ class Caller:
 
 
 def test_a_function_of_a_module_runs(channel: Channel) -> None:
+    """D98"""
     assert channel.call(remote_code.add, 3, second=4) == 7
 
 
 def test_partials_instances_lambdas_and_nested_functions_run(channel: Channel) -> None:
+    """D98"""
     captured = 10
     table = {"a": [1, 2]}
 
@@ -100,6 +104,7 @@ def test_marked_classes_come_back_as_they_are(channel: Channel) -> None:
 
 
 def test_what_cannot_be_sent_is_named_by_the_way_to_it(channel: Channel) -> None:
+    """D106"""
     resource = Resource("r")
     holder = {"first": [resource]}
     cases: list[tuple[Any, str]] = [
@@ -119,7 +124,34 @@ def test_what_cannot_be_sent_is_named_by_the_way_to_it(channel: Channel) -> None
     assert channel.call(remote_code.add, 1, 1) == 2
 
 
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (threading.Lock, "cannot pickle '_thread.lock' object"),
+        (threading.Thread, "Thread\\._"),
+        (lambda: Path(os.devnull).open(), "cannot pickle an open file"),  # noqa: SIM115 - the test closes it
+        (lambda: Path(os.devnull).open("rb"), "BufferedReader"),  # noqa: SIM115 - as above
+        (socket.socket, "socket"),
+        (lambda: logging.StreamHandler(), r"StreamHandler\.lock"),
+        (lambda: (number for number in ()), "generator"),
+    ],
+)
+def test_what_a_lambda_captured_is_named(channel: Channel, make: Any, reason: str) -> None:
+    """D106: nothing was sent, and the channel is usable."""
+    captured = make()
+    before = channel.dump()["frames out"]
+    try:
+        with pytest.raises(NotSerializable, match=rf"^closure variable 'captured'.*{reason}"):
+            channel.call(lambda: captured)
+        assert channel.dump()["frames out"] == before
+        assert channel.call(remote_code.add, 1, 1) == 2
+    finally:
+        if hasattr(captured, "close"):
+            captured.close()
+
+
 def test_a_result_that_cannot_be_sent_is_named_too(channel: Channel) -> None:
+    """D107"""
     with pytest.raises(
         ResultNotSerializable, match=r"result\['a'\]\[1\]: support.remote_code.Unmarked .*@transferable"
     ):
@@ -134,6 +166,7 @@ def test_a_result_that_cannot_be_sent_is_named_too(channel: Channel) -> None:
 
 
 def test_built_in_errors_are_themselves_with_the_remote_traceback(channel: Channel) -> None:
+    """D108"""
     with pytest.raises(FileNotFoundError) as caught:
         channel.call(os.stat, "/missing")
     assert (caught.value.errno, caught.value.filename) == (2, "/missing")
@@ -145,6 +178,7 @@ def test_built_in_errors_are_themselves_with_the_remote_traceback(channel: Chann
 
 
 def test_the_chain_of_causes_is_kept(channel: Channel) -> None:
+    """D108"""
     with pytest.raises(ValueError, match="outer") as caught:
         channel.call(remote_code.fail, "cause")
     trace = caught.value.__cause__
@@ -166,6 +200,7 @@ def test_notes_and_groups_are_kept(channel: Channel) -> None:
 
 
 def test_marked_errors_are_themselves_and_unknown_ones_are_named(channel: Channel) -> None:
+    """D109"""
     with pytest.raises(KnownError) as known:
         channel.call(remote_code.fail, "known")
     assert known.value.args == ("about", 7)
@@ -177,6 +212,8 @@ def test_marked_errors_are_themselves_and_unknown_ones_are_named(channel: Channe
 
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit])
 def test_what_ends_a_process_ends_the_call_only(channel: Channel, error: type[BaseException]) -> None:
+    """D110"""
+
     def leave() -> None:
         raise error("bye")
 
@@ -210,6 +247,7 @@ def test_a_message_above_the_limit_is_refused_and_the_channel_lives(channel: Cha
 
 
 def test_the_agent_may_call_what_is_marked_and_nothing_else(channel: Channel) -> None:
+    """D112"""
     assert channel.call(remote_code.call_back, 5) == [5, os.getpid()]
     with pytest.raises(RoleDenied, match=r"support\.remote_code:add"):
         channel.call(remote_code.call_back_unmarked)
@@ -220,6 +258,7 @@ def test_the_agent_may_call_what_is_marked_and_nothing_else(channel: Channel) ->
 
 
 def test_a_thousand_calls_at_once_get_their_answers_and_begin_in_order(channel: Channel) -> None:
+    """D113"""
     channel.call(remote_code.take_seen)
     futures = [channel.call_async(remote_code.number_of, Numbered(number)) for number in range(1000)]
     assert [future.result(SECONDS) for future in futures] == list(range(1000))
@@ -240,8 +279,9 @@ def test_calls_from_many_threads_get_their_own_answers(channel: Channel) -> None
     assert wrong == []
 
 
-@pytest.mark.parametrize("depth", [1, 10, 30])
+@pytest.mark.parametrize("depth", [1, 10, 32])
 def test_calls_call_back_into_each_other(channel: Channel, depth: int) -> None:
+    """D114"""
     caller = Caller()
     exported = channel.export(caller, ["call"])
     caller._react = lambda left: channel.call(remote_code.descend, exported, left)
@@ -249,11 +289,12 @@ def test_calls_call_back_into_each_other(channel: Channel, depth: int) -> None:
 
 
 def test_calls_that_nest_too_deep_end_with_an_error(channel: Channel) -> None:
+    """D114"""
     caller = Caller()
     exported = channel.export(caller, ["call"])
     caller._react = lambda left: channel.call(remote_code.descend, exported, left)
-    with pytest.raises(NestingTooDeep):
-        channel.call(remote_code.descend, exported, 65, timeout=SECONDS)
+    with pytest.raises(NestingTooDeep, match="nested deeper than 64"):
+        channel.call(remote_code.descend, exported, 33, timeout=SECONDS)  # there and back each time: 66 deep
     assert channel.call(remote_code.add, 1, 1) == 2
 
 
@@ -304,9 +345,66 @@ def test_log_records_of_the_agent_come_to_the_log(node: Channel, caplog: pytest.
         wait_until(lambda: "subprocess: far: a warning from afar" in caplog.text, what="the record")
 
 
-def test_what_is_printed_goes_to_the_log(node: Channel, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, "zuul_launcher.remoting.agent"):
+@pytest.mark.parametrize("kind", ["subprocess", pytest.param("ssh", marks=pytest.mark.sshd)])
+def test_what_is_printed_goes_to_the_log(
+    kind: str, open_kind: Callable[[str], Channel], caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest
+) -> None:
+    """D110: and not between the frames, however much it is."""
+    if kind == "ssh":
+        request.getfixturevalue("ssh_server")
+    with caplog.at_level(logging.INFO, "zuul_launcher.remoting.agent"), open_kind(kind) as node:
         node.call(remote_code.say, "printed words")
         node.call(os.system, "echo words of a child")
         wait_until(lambda: "stderr: printed words" in caplog.text, what="the words")
         wait_until(lambda: "stderr: words of a child" in caplog.text, what="the words of the child")
+        assert [node.call(remote_code.say, f"{number}: {'<<<ZLR1>>> ' * 500}") for number in range(200)] == [None] * 200
+        wait_until(lambda: "stderr: 199: " in caplog.text, what="the last of the words")
+
+
+def _outcomes(channel: Channel) -> list[Any]:
+    """What each call gives or raises, without what differs between nodes."""
+
+    def unpack(values: Any) -> Any:
+        first, *others = values
+        return first, others
+
+    calls: list[tuple[Any, ...]] = [
+        (remote_code.report, "x"),
+        (unpack, {"a": 1}),
+        (functools.partial(int, base=16), "ff"),
+        (os.stat, "/missing"),
+        (remote_code.fail, "known"),
+        (remote_code.fail, "unknown"),
+        (remote_code.fail, "cause"),
+        (remote_code.leave, 3),
+        (remote_code.unmarked,),
+        (remote_code.give, threading.Lock()),
+        (remote_code.call_back_unmarked,),
+        (remote_code.marked, lazy(Resource, "")),
+        (current_channel,),
+        (remote_code.add, "text", 5),
+        ("no callable",),
+    ]
+    found: list[Any] = []
+    for function, *arguments in calls:
+        try:
+            value = channel.call(function, *arguments)
+            found.append(value if function is not current_channel else type(value))
+        except Exception as error:
+            causes = [type(error), str(error).replace(channel.name, "NODE")]
+            trace = error.__cause__.__cause__ if isinstance(error.__cause__, RemoteTraceback) else None
+            found.append([*causes, repr(trace)])
+    return found
+
+
+@pytest.mark.sshd
+def test_the_same_calls_have_the_same_outcome_over_each_kind_of_channel(
+    open_kind: Callable[[str], Channel], ssh_server: object
+) -> None:
+    """D115"""
+    outcomes = []
+    for kind in ("local", "subprocess", "ssh"):
+        with open_kind(kind) as channel:
+            outcomes.append(_outcomes(channel))
+    assert outcomes[0] == outcomes[1] == outcomes[2]
+    assert len({str(outcome) for outcome in outcomes[0]}) == len(outcomes[0])

@@ -1,12 +1,13 @@
 """Plain data, alone: what goes in comes out, and nothing that comes in does more than fail."""
 
+import enum
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zuul_launcher.remoting import codec, frames
+from zuul_launcher.remoting import codec, frames, transferable
 from zuul_launcher.remoting.errors import ProtocolError, RemotingError, VersionMismatch
 from zuul_launcher.remoting.frames import Assembler, Frame, FrameParser
 
@@ -47,6 +48,20 @@ def test_a_class_with_other_fields_is_another_version() -> None:
     data = codec.encode(Report("x", None, []))  # type: ignore[arg-type] # any value will do
     with pytest.raises(VersionMismatch, match=r"support\.remote_code\.Report has \['name', 'colour', 'parts'\] here"):
         codec.decode(data.replace(b"colour", b"color_"))
+
+
+@transferable
+class Rights(enum.Flag):
+    READ = 1
+    WRITE = 2
+
+
+def test_combined_flags_come_out_as_they_went_in() -> None:
+    for value in (Rights.READ, Rights.READ | Rights.WRITE, Rights(0)):
+        assert codec.decode(codec.encode(value)) is value
+    for content in (64, "READ|WRITE", "missing", None):
+        with pytest.raises(RemotingError):
+            codec.decode(b"E" + codec.encode(f"{__name__}:Rights") + codec.encode(content))
 
 
 @given(

@@ -97,6 +97,7 @@ class Harm:
 
 
 def test_a_pickle_as_a_result_is_rejected_and_not_run(pair: tuple[Channel, FakeAgent], tmp_path: Path) -> None:
+    """D111"""
     channel, agent = pair
     future = channel.call_async(len, "")
     agent.answer(pickle.dumps(Harm(tmp_path / "harmed")))
@@ -106,6 +107,35 @@ def test_a_pickle_as_a_result_is_rejected_and_not_run(pair: tuple[Channel, FakeA
     future = channel.call_async(len, "")
     agent.answer(codec.encode(5))
     assert future.result(SECONDS) == 5
+
+
+def test_a_pickle_of_a_real_agent_is_rejected_and_not_run(channel: Channel, tmp_path: Path) -> None:
+    """D111: an agent whose code was changed, over each kind of channel."""
+    path = str(tmp_path / "harmed")
+
+    def turn() -> None:
+        import os
+        import pickle
+
+        from zuul_launcher.remoting import current_channel
+
+        class Harm:
+            def __reduce__(self) -> Any:
+                return os.system, (f"touch {path}",)
+
+        side = current_channel().side
+        encode = side.encode_value
+
+        def encode_once(value: Any) -> bytes:
+            side.encode_value = encode
+            return pickle.dumps(Harm())
+
+        side.encode_value = encode_once
+
+    with pytest.raises(ResultRejected):
+        channel.call(turn)
+    assert not (tmp_path / "harmed").exists()
+    assert channel.call(len, "abc") == 3
 
 
 @pytest.mark.parametrize(
@@ -166,6 +196,7 @@ def _call(agent: FakeAgent, content: Any) -> Any:
     ],
 )
 def test_the_agent_calls_only_what_is_marked(pair: tuple[Channel, FakeAgent], content: Any) -> None:
+    """D112"""
     kind, record = _call(pair[1], content)
     assert kind == frames.ERROR
     assert record["type"] == f"{RoleDenied.__module__}:RoleDenied"
@@ -320,6 +351,7 @@ def _says(tmp_path: Path, line: str) -> list[str]:
 
 
 def test_both_ranges_of_versions_are_told_where_none_is_common(tmp_path: Path) -> None:
+    """D131: at the controller"""
     said = preamble(myself(SETTINGS)).decode().strip().replace('"proto": [1, 1]', '"proto": [2, 5]')
     with pytest.raises(HandshakeFailed, match="this side speaks 1 to 1, the far side 2 to 5"):
         connect_subprocess(_says(tmp_path, said), settings=SETTINGS)
@@ -334,6 +366,7 @@ def test_a_first_line_without_sense_is_quoted(tmp_path: Path, line: str) -> None
 
 
 def test_an_agent_tells_both_ranges_and_ends_with_its_status() -> None:
+    """D131: at the node"""
     import subprocess
 
     from zuul_launcher.remoting.bootstrap import payload

@@ -2,13 +2,15 @@
 
 import io
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
-from support import node_code
+from support import node_code, remote_code
 from support.remoting_nodes import OLDEST, interpreters
+from support.waiting import wait_until
 
-from zuul_launcher.remoting import Channel, connect_subprocess
+from zuul_launcher.remoting import Channel, LogSink, connect_subprocess
 from zuul_launcher.remoting.filepath import FilePath
 from zuul_launcher.remoting.junit import summarise_junit
 from zuul_launcher.remoting.launcher import Launcher
@@ -23,6 +25,7 @@ def old() -> Iterator[Channel]:
         pytest.skip(f"no Python 3.{OLDEST} on PATH or in pyenv, where only {here} are")
     with connect_subprocess([interpreters()[OLDEST]]) as channel:
         channel.allow("support.node_code")
+        channel.allow("support.remote_code")
         yield channel
 
 
@@ -39,6 +42,27 @@ def test_files_are_written_copied_found_and_deleted(old: Channel, tmp_path: Path
     assert [str(path) for path in folder.list("**/b")] == [f"{tmp_path}/{each}/b" for each in ("a", "back/a", "beside")]
     folder.delete_tree()
     assert not tmp_path.exists()
+
+
+class Counter:
+    def __init__(self) -> None:
+        self.value = 0
+
+    def up(self) -> int:
+        self.value += 1
+        return self.value
+
+
+def test_proxies_and_sinks_work_and_are_released(old: Channel) -> None:
+    lines: list[str] = []
+    counter = Counter()
+    assert old.call(remote_code.call_method, old.export(counter, ["up"]), "up") == 1
+    assert old.call(remote_code.give, old.export(counter, ["up"])) is counter
+    old.call(remote_code.write_lines, LogSink(lines.append), 2)
+    assert "".join(lines) == "line 0\nline 1\n"
+    wait_until(lambda: not old.dump()["exports"], what="the release")
+    with pytest.raises(ModuleNotFoundError, match=r'channel\.allow\("no_such_module_o"\)'):
+        old.call(import_module, "no_such_module_o")
 
 
 def test_processes_run_and_are_ended(old: Channel) -> None:

@@ -109,7 +109,8 @@ def _content(value: Any) -> tuple[bytes, list[tuple[str, Any]]]:
     if isinstance(value, pathlib.PurePath):
         return b"P", [("", isinstance(value, pathlib.PureWindowsPath)), ("", str(value))]
     if name in TRANSFERABLE and isinstance(value, enum.Enum):
-        return b"E", [("", name), ("", value.name)]
+        # Members of a Flag may be combined: those have no name of their own.
+        return b"E", [("", name), ("", value.value if isinstance(value, enum.Flag) else value.name)]
     if name in TRANSFERABLE and dataclasses.is_dataclass(value):
         names = [field.name for field in dataclasses.fields(value)]
         return b"D", [("", name), ("", names), *((f".{field}", getattr(value, field)) for field in names)]
@@ -224,7 +225,7 @@ class _Reader:
         if letter == b"E":
             if not issubclass(cls, enum.Enum):
                 raise ResultRejected(f"{name} is no Enum")
-            return cls[content]
+            return cls(content) if issubclass(cls, enum.Flag) and type(content) is int else cls[content]
         return _dataclass(cls, content, self._values(len(content), depth))
 
 
