@@ -17,7 +17,7 @@ from zuul_launcher.remoting import Channel, LocalChannel, connect_subprocess
 from zuul_launcher.remoting.errors import RemotingError
 from zuul_launcher.remoting.filepath import FilePath
 from zuul_launcher.worker.builds.builds import Builds
-from zuul_launcher.worker.builds.limits import Limits, Identity
+from zuul_launcher.worker.builds.limits import Identity, Limits
 from zuul_launcher.worker.definitions.job import Definitions, Job, NodeDefinition, Shell
 from zuul_launcher.worker.parts import Assignment, BuildRecord, NodeLost, UnknownBuild
 from zuul_launcher.worker.places import BuildFolder, build_folder

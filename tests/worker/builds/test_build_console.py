@@ -18,11 +18,12 @@ from zuul_launcher.worker.builds.mask import MASK, Masker, masked
 from zuul_launcher.worker.places import BuildFolder
 
 SECRET = "s3cr3t/pass+word"
+PLAIN = Limits()
 
 
 @contextmanager
 def console(
-    folder: Path, clock: Callable[[], float] = lambda: 1.5, limits: Limits = Limits()
+    folder: Path, clock: Callable[[], float] = lambda: 1.5, limits: Limits = PLAIN
 ) -> Iterator[tuple[Console, Callable[[], str]]]:
     place = BuildFolder(folder / "b")
     made = Console(place, limits, clock)
@@ -70,7 +71,7 @@ def test_a_note_is_on_a_line_of_its_own(tmp_path: Path) -> None:
 
 def test_long_lines_are_split_between_characters(tmp_path: Path) -> None:
     with console(tmp_path, limits=Limits(line_bytes=8)) as (out, text):
-        out.write("12345678\n123456".encode())
+        out.write(b"12345678\n123456")
         out.write("7ä9".encode())
         out.write(b"\n" + b"x" * 20)
         assert text() == "12345678\n1234567\nä9\nxxxxxxxx\nxxxxxxxx\nxxxx"

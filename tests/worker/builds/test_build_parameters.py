@@ -68,7 +68,8 @@ def test_values_stay_what_they_were_beside_their_texts() -> None:
 
 def test_protected_names_come_from_outside_only_if_the_job_allows_them() -> None:
     """D32."""
-    names = "PATH HOME SHELL IFS ENV BASH_ENV LD_PRELOAD DYLD_X PYTHONPATH WORKSPACE BUILD_NUMBER JENKINS_URL".split()
+    names = ["PATH", "HOME", "SHELL", "IFS", "ENV", "BASH_ENV", "LD_PRELOAD", "DYLD_X", "PYTHONPATH"]
+    names += ["WORKSPACE", "BUILD_NUMBER", "JENKINS_URL"]
     sent = dict.fromkeys(names, "evil")
     assert "evil" not in composed(sent).variables.values()
     assert len(composed(sent).warnings) == len(names)

@@ -23,7 +23,7 @@ from zuul_launcher.worker.builds.build import Build, State
 from zuul_launcher.worker.builds.byhand import ByHand, HandDelivery
 from zuul_launcher.worker.builds.console import Console
 from zuul_launcher.worker.builds.environment import OFFLINE
-from zuul_launcher.worker.builds.limits import Limits, Identity
+from zuul_launcher.worker.builds.limits import Identity, Limits
 from zuul_launcher.worker.builds.parameters import BadPayload, Parameters, is_true, read
 from zuul_launcher.worker.builds.play import Play, Played, Surroundings
 from zuul_launcher.worker.builds.trigger import Submit

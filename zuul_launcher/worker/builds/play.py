@@ -26,7 +26,7 @@ from zuul_launcher.worker.builds.console import Console
 from zuul_launcher.worker.builds.copyfiles import copy_console
 from zuul_launcher.worker.builds.credentials import Secrets, secrets_of, ssh_agent, variables_of
 from zuul_launcher.worker.builds.environment import Environment, Facts, compose, problem
-from zuul_launcher.worker.builds.limits import Limits, Identity
+from zuul_launcher.worker.builds.limits import Identity, Limits
 from zuul_launcher.worker.builds.outcome import ABORTED, FAILURE, POST_FAILURE, SUCCESS, applies, worst
 from zuul_launcher.worker.builds.parameters import Parameters
 from zuul_launcher.worker.builds.publish import publish
