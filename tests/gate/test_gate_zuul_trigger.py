@@ -85,6 +85,7 @@ def landing(play: Player, *others: PlayedChange) -> PlayedChange:
     assert [(one.connection, one.project) for one in questions(play)[asked:]] == [("gerrit", "Q")]
     facts = tuple(fact for other in others for fact in play.world.facts(other.number))
     play.send(SiblingsSeen(at=play.tick(), subjects=tuple(other.key for other in others), facts=facts))
+    assert play.queued("merge-check") == [[other.id] for other in others]
     play.drain()
     return change
 
