@@ -9,7 +9,7 @@ import queue
 import selectors
 import socket
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -19,6 +19,7 @@ from support.gearman_places import Proxy
 from support.gearman_wire import DEADLINE, Place, wait_until
 
 from zuul_launcher.gearman.server.packets import Command, Framing, Packet, response
+from zuul_launcher.gearman.wire import Frames
 from zuul_launcher.worker.definitions.job import Job, Shell
 from zuul_launcher.worker.definitions.labels import parse
 from zuul_launcher.worker.parts import Assignment, Delivery, Slot, StopState, UnknownBuild
@@ -27,6 +28,19 @@ from zuul_launcher.worker.queue.registry import Queue
 from zuul_launcher.worker.queue.settings import QueueSettings
 
 MANAGER = "manager"
+
+# Where the servers may differ, and nowhere else: what, then ours, gear's, gearmand's.
+DIFFERENCES: dict[str, dict[str, Any]] = {
+    "a worker is gone": {"ours": "WORK_FAIL", "gear": "WORK_FAIL", "gearmand": "queued again"},
+    "an exception reaches a client that did not ask for them": {"ours": True, "gear": True, "gearmand": False},
+    "cancelling a queued job tells its client": {"ours": False, "gear": False, "gearmand": True},
+    "cancel of a running job": {"ours": "ERR UNKNOWN_JOB", "gear": "ERR UNKNOWN_JOB", "gearmand": "OK"},
+    "equal jobs of several functions go in their order": {"ours": True, "gear": True, "gearmand": False},
+}
+
+
+def expected(place: Place, what: str) -> Any:
+    return DIFFERENCES[what][place.name]
 
 
 def a_job(name: str, node: str | None = None, **fields: Any) -> Job:
@@ -83,6 +97,8 @@ class StandInBuilds:
         self.faults: list[Exception] = []  # raised one by one at the next assignments
         self.alone: set[str] = set()  # jobs whose builds keep others off their node
         self.at_once = False
+        self.state: StopState = "aborting"  # what a stop of a running build meets
+        self.broken: Exception | None = None  # raised by stop and describe
         self._numbers: Counter[str] = Counter()
         self._lock = threading.RLock()
 
@@ -121,7 +137,7 @@ class StandInBuilds:
         if build.is_over:
             return "finished"
         build.stops += 1
-        return "aborting"
+        return self.state
 
     def describe(self, job: str, number: str, html: str) -> str:
         self._find(job, number, None)
@@ -129,6 +145,8 @@ class StandInBuilds:
         return f"{job} #{number} is described"
 
     def _find(self, job: str, number: str, uuid: str | None) -> StandInBuild:
+        if self.broken is not None:
+            raise self.broken
         with self._lock:
             for build in self.all:
                 if build.assignment.unique == uuid or (build.assignment.job, str(build.number)) == (job, number):
@@ -230,8 +248,15 @@ def offered(place: Place) -> dict[str, set[str]]:
 class Caller:
     """A client that submits jobs, and keeps what is said about each."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, *, exceptions: bool = False) -> None:
+        """`exceptions`: ask the server for their texts (gear's does not know that question)."""
+        self._place = place
         self._wire = place.connect()
+        self._frames = Frames()  # of both magics: gear's server tells a lost worker with the request's
+        self._packets: deque[tuple[int, bytes]] = deque()
+        if exceptions and not expected(place, "an exception reaches a client that did not ask for them"):
+            self._wire.send(Command.OPTION_REQ, b"exceptions")
+            assert self._packet()[0] == Command.OPTION_RES
         self._news: dict[bytes, list[tuple[Command, bytes]]] = {}
 
     def submit(self, function: str, payload: Any = None, unique: str = "", *, high: bool = False) -> bytes:
@@ -239,14 +264,21 @@ class Caller:
         body = payload if isinstance(payload, bytes) else json.dumps(payload or {}).encode()
         command = Command.SUBMIT_JOB_HIGH if high else Command.SUBMIT_JOB
         self._wire.send(command, function.encode(), unique.encode(), body)
-        while (packet := self._wire.packet()).command != Command.JOB_CREATED:
-            self._keep(packet)
-        self._news.setdefault(packet.body, [])
-        return packet.body
+        while (packet := self._packet())[0] != Command.JOB_CREATED:
+            self._keep(*packet)
+        self._news.setdefault(packet[1], [])
+        return packet[1]
+
+    def ask(self, line: str) -> str:
+        """The answer of the text protocol, asked on a connection of its own."""
+        wire = self._place.connect()
+        answer = wire.ask(line)
+        wire.close()
+        return answer
 
     def news(self, handle: bytes, until: Callable[[list[tuple[Command, bytes]]], bool]) -> list[tuple[Command, bytes]]:
         while not until(self._news[handle]):
-            self._keep(self._wire.packet())
+            self._keep(*self._packet())
         return self._news[handle]
 
     def end(self, handle: bytes) -> tuple[Command, bytes]:
@@ -260,9 +292,16 @@ class Caller:
     def close(self) -> None:
         self._wire.close()
 
-    def _keep(self, packet: Packet) -> None:
-        handle, _, data = packet.body.partition(b"\0")
-        self._news.setdefault(handle, []).append((Command(packet.command), data))
+    def _keep(self, command: int, body: bytes) -> None:
+        handle, _, data = body.partition(b"\0")
+        self._news.setdefault(handle, []).append((Command(command), data))
+
+    def _packet(self) -> tuple[int, bytes]:
+        while not self._packets:
+            data = self._wire.socket.recv(65536)
+            assert data, "the server closed the connection"
+            self._packets.extend(one for one in self._frames.feed(data) if not isinstance(one, str))
+        return self._packets.popleft()
 
 
 class Peer:
