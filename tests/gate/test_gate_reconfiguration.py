@@ -114,17 +114,20 @@ def test_a_removed_project_leaves_but_is_still_needed(play: Player) -> None:
     b = play.upload("P1", depends=(a.id,))
     play.propose(a, b)
     assert play.queued("check") == [["1,1"], ["(1,1)", "2,1"]]
+    assert play.running() == ["P-m 1,1", "P1-m 1,1 2,1"]
     play.load(gate_layouts.without_project(play.layout, "P"))
     assert play.queued("check") == [["(1,1)", "2,1"]]
+    assert play.running() == ["P1-m 1,1 2,1"]
     play.drain()
     assert play.told_of(a) == []
     assert play.told_of(b) == ["success"]
     assert set(play.built("P1-t1")) == {"1,1 2,1"}
 
 
-def test_a_change_stays_with_what_it_needs_of_an_unknown_project(play: Player) -> None:
-    foreign = play.upload("unknown")
-    play.propose(play.upload("Q", depends=(foreign.id,)))
+@pytest.mark.parametrize("project", ["Q", "P", "unknown"])
+def test_a_change_stays_with_what_it_needs_whether_or_not_that_project_is_known(play: Player, project: str) -> None:
+    needed = play.upload(project)
+    play.propose(play.upload("Q", depends=(needed.id,)))
     running = play.world.running()
     for _ in range(2):
         play.load(play.layout)
