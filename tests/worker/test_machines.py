@@ -23,6 +23,7 @@ class Site:
         self.folder = folder
         self.remembered: dict[str, str | None] = {}
         self.changes = 0
+        self.withdrawn: list[str] = []
 
     @contextmanager
     def machine(self, definition: NodeDefinition | None = None, **settings: Any) -> Iterator[Machine]:
@@ -33,6 +34,7 @@ class Site:
             offline=self.remembered.get(definition.name),
             remember=lambda reason: self.remembered.update({definition.name: reason}),
             changed=self._count,
+            withdrawn=self.withdrawn.append,
         )
         machine.start()
         try:
@@ -79,6 +81,7 @@ def test_a_machine_that_was_taken_offline_stays_so_over_a_restart(site: Site) ->
         wait_until(lambda: machine.takes_builds, what="its agent")
         machine.take_offline("asked by Gearman")
         assert (machine.state, machine.reason) == ("offline", "asked by Gearman")
+        assert site.withdrawn == ["here"]
         assert machine.channel().is_open  # a build that runs there goes on
     with site.machine() as machine:
         machine.root()

@@ -4,13 +4,13 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import click
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from zuul_launcher.cli.tables import table, visible
 from zuul_launcher.errors import ConfigurationError, RemoteError
 from zuul_launcher.gearman import probe
 from zuul_launcher.gearman.server import Options, run
@@ -102,12 +102,7 @@ def _print_event(console: Console, event: probe.CallEvent, form: str) -> None:
     if form == "json":
         click.echo(json.dumps({"event": event.kind, "data": text}))
     else:
-        console.print(Text(f"{event.kind:<9} {_visible(text)}", style=_STYLES.get(event.kind, "")))
-
-
-def _visible(text: str) -> str:
-    """Data of a stranger must not steer the terminal."""
-    return "".join(character if character.isprintable() or character in "\n\t" else "�" for character in text)
+        console.print(Text(f"{event.kind:<9} {visible(text)}", style=_STYLES.get(event.kind, "")))
 
 
 @gear.command()
@@ -121,23 +116,14 @@ def status(context: click.Context, server: str | None, port: int | None, form: s
         return
     console = Console(highlight=False)
     functions = [(each.name, each.total - each.running, each.running, each.workers) for each in found.functions]
-    console.print(_table("Functions", ("function", "queued", "running", "workers"), functions))
+    console.print(table("Functions", ("function", "queued", "running", "workers"), functions))
     able = [each for each in found.connections if each.functions]
     workers = [(each.client_id, each.address, ", ".join(each.functions)) for each in able]
-    console.print(_table("Workers", ("name", "address", "functions"), workers))
+    console.print(table("Workers", ("name", "address", "functions"), workers))
     if found.jobs is None:
         console.print("Jobs: this server does not list them.")
     else:
-        console.print(_table("Jobs", ("handle",), [(handle,) for handle in found.jobs]))
-
-
-def _table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Table:
-    table = Table(title=title, title_justify="left")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(_visible(str(cell))) for cell in row))
-    return table
+        console.print(table("Jobs", ("handle",), [(handle,) for handle in found.jobs]))
 
 
 @gear.command()
@@ -149,7 +135,7 @@ def ping(context: click.Context, server: str | None, port: int | None, form: str
     if form == "json":
         click.echo(json.dumps(asdict(found)))
     else:
-        click.echo(f"answered in {found.seconds * 1000:.1f} ms, version: {_visible(found.version) or 'not told'}")
+        click.echo(f"answered in {found.seconds * 1000:.1f} ms, version: {visible(found.version) or 'not told'}")
 
 
 _Answer = TypeVar("_Answer")

@@ -27,6 +27,7 @@ from zuul_launcher.worker.parts import NodeLost
 
 CALLS_OF_A_BUILD = 3  # of an agent at once: a process, its output, a file
 OTHER_CALLS = 8
+BUILT_IN = "built-in"  # name of the manager's own node, which its client ids and NODE_NAME do not show
 REMOTE_ROOT = "~/zuul-launcher"
 
 log = logging.getLogger("zuul_launcher.worker.nodes")
@@ -48,7 +49,8 @@ class MachineSettings(Struct, frozen=True, kw_only=True):
 
 class Machine:
     """One node (`parts.Node`). `changed` is called, on any thread, whenever `takes_builds` may have changed;
-    `remember(reason)` stores why it is offline, None: it is not."""
+    `withdrawn(name)` waits until the server knows that it takes none; `remember(reason)` stores why it is offline,
+    None: it is not."""
 
     def __init__(
         self,
@@ -58,13 +60,15 @@ class Machine:
         offline: str | None,
         remember: Callable[[str | None], None],
         changed: Callable[[], None],
+        withdrawn: Callable[[str], None],
     ) -> None:
         self.definition = definition
         self.name = definition.name
-        self.labels = definition.labels | {definition.name}
+        self.left_at: float | None = None  # Unix time: it takes no builds since, others may have its name
         self._settings = settings
         self._remember = remember
         self._changed = changed
+        self._withdrawn = withdrawn
         self._offline = offline
         self._problem: str | None = "it has not been connected yet"
         self._is_connected = False
@@ -78,8 +82,16 @@ class Machine:
         self._thread = threading.Thread(target=self._keep, name=f"node {self.name}", daemon=True)
 
     @property
+    def labels(self) -> frozenset[str]:
+        return self.definition.labels | {self.name}
+
+    @property
     def is_built_in(self) -> bool:
-        return self.definition.is_local
+        return self.name == BUILT_IN
+
+    def redefine(self, definition: NodeDefinition) -> None:
+        """Other labels or executors; how it is reached stays."""
+        self.definition = definition
 
     # Whether it takes builds
 
@@ -105,6 +117,7 @@ class Machine:
         self._offline = reason
         log.info("node %s is offline: %s", self.name, reason)
         self._changed()
+        self._withdrawn(self.name)
 
     def bring_online(self) -> None:
         self._remember(None)
