@@ -38,7 +38,7 @@ class Control:
     """
 
     def __init__(self, folder: Path, commands: Mapping[str, Command]) -> None:
-        class Handler(socketserver.StreamRequestHandler):
+        class Conversation(socketserver.StreamRequestHandler):
             timeout = READ_SECONDS
 
             def handle(self) -> None:
@@ -48,7 +48,7 @@ class Control:
             Path(path).unlink(missing_ok=True)  # of a manager that was killed: the lock of the folder says so
             before = os.umask(0o177)
             try:
-                self._server = _Server(path, Handler)
+                self._server = _Server(path, Conversation)
             finally:
                 os.umask(before)
         self._path = folder / SOCKET
