@@ -170,10 +170,15 @@ def test_a_stopped_agent_is_found_by_its_silence() -> None:
         future = channel.call_async(len, "")
         assert future.result(SECONDS) == 0
         os.kill(pid, signal.SIGSTOP)
+        wait_until(lambda: _has_stopped(pid), what="the stop of all threads")
         pending = channel.call_async(len, "")
         with pytest.raises(ChannelClosed, match="silent for 1 s"):
             pending.result(SECONDS)
     assert not is_alive(pid)
+
+
+def _has_stopped(pid: int) -> bool:
+    return all(path.read_text().rpartition(") ")[2][0] == "T" for path in Path(f"/proc/{pid}/task").glob("*/stat"))
 
 
 @pytest.mark.sshd

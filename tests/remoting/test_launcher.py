@@ -65,13 +65,17 @@ def test_arguments_arrive_as_they_are(launcher: Launcher, word: str) -> None:
     assert output(launcher, "printf", "%s|", word, "end") == f"{word}|end|"
 
 
-def test_the_environment_is_added_to_that_of_the_agent(launcher: Launcher) -> None:
+def test_the_environment_is_added_to_that_of_the_agent(launcher: Launcher, channel: Channel | None) -> None:
     """D134."""
-    script = 'echo "$PATH|$ADDED|${HOME-none}"'
-    found = output(launcher, "sh", "-c", script, env={"ADDED": "a b\nc", "HOME": None})
-    path, added = found.split("|", 1)
-    assert path != ""
-    assert added == "a b\nc|none\n"
+    of_the_agent = dict(os.environ) if channel is None else channel.call(node_code.environment)
+    assert {"PATH", "HOME"} < of_the_agent.keys()
+    found = output(
+        launcher, "env", "-0", env={"ADDED": "a b\nc", "HOME": None, "PATH": of_the_agent["PATH"] + ":/none"}
+    )
+    given = dict(line.split("=", 1) for line in found.split("\0") if line)
+    expected = {**of_the_agent, "ADDED": "a b\nc", "PATH": of_the_agent["PATH"] + ":/none"}
+    del expected["HOME"]
+    assert given == expected
 
 
 def test_a_process_runs_in_the_folder_that_is_given(launcher: Launcher, channel: Channel, tmp_path: Path) -> None:

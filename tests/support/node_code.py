@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from zuul_launcher.remoting.filepath import FilePath
@@ -37,6 +38,10 @@ def read(folder: Path, theirs: FilePath) -> FilePath:
 def forge(folder: Path, theirs: FilePath) -> FilePath:
     """A path of the controller that was never sent here."""
     return FilePath(theirs.channel, "/etc/passwd")
+
+
+def environment() -> dict[str, str]:
+    return dict(os.environ)
 
 
 def run_here(command: list[str]) -> int:
