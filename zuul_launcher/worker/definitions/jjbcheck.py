@@ -49,9 +49,10 @@ def check(path: Path, dialect: int = 6, ignore: Sequence[str] = (), known: Known
     try:
         from zuul_launcher.worker.definitions.jjbfiles import read_jjb_files
     except ModuleNotFoundError as error:
-        if error.name and error.name.startswith("zuul_launcher"):
+        library = str(error.name).partition(".")[0]
+        if library == "zuul_launcher":
             raise
-        missing = f"JJB files need the library jenkins-job-builder ({error.name} is missing)"
+        missing = f"JJB files need the library jenkins-job-builder ({library} is missing)"
         raise ConfigurationError(f"{missing}: pip install 'zuul-launcher[jjb]'") from error
     files = read_jjb_files(path, dialect)
     ignored = frozenset(one.replace(" ", "") for one in ignore)

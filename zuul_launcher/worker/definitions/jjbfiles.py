@@ -101,6 +101,9 @@ class _PlainLoader(Loader):  # type: ignore[misc]
         raise ConstructorError(None, None, f"tag !!python/{suffix} is not allowed", node.start_mark)
 
 
+for _table in ("yaml_constructors", "yaml_multi_constructors"):
+    _kept = {tag: one for tag, one in getattr(Loader, _table).items() if not str(tag).startswith(_PYTHON)}
+    setattr(_PlainLoader, _table, _kept)
 _PlainLoader.add_multi_constructor(_PYTHON, _PlainLoader.refuse)
 for _tag, _class in _INCLUDES.items():
     _PlainLoader.add_constructor(_tag, _class.from_yaml)

@@ -1,0 +1,1 @@
+echo {name} "${{BRANCH:-master}}"
