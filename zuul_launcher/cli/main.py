@@ -16,10 +16,18 @@ from zuul_launcher.cli.scheduler import scheduler
 from zuul_launcher.cli.serve import serve
 from zuul_launcher.cli.validate import validate
 from zuul_launcher.cli.words import Commands
+from zuul_launcher.cli.worker import worker
 from zuul_launcher.log import set_up
 from zuul_launcher.settings import SEARCH, Settings, load
 
-PROGRAMS = ("demo", "gearman", "merger", "scheduler", "serve")  # tell what they do; commands only what goes wrong
+PROGRAMS = (
+    "demo",
+    "gearman",
+    "merger",
+    "scheduler",
+    "serve",
+    "worker",
+)  # tell what they do; commands only what goes wrong
 NEEDS_NO_FILE = ("demo", "gear", "gearman", "node", "validate")
 
 
@@ -78,6 +86,7 @@ for command in (
     migrate,
     gear,
     node,
+    worker,
 ):
     main.add_command(command)
 

@@ -111,6 +111,8 @@ def parts_of(settings: Settings, folder: Path) -> list[Part]:
     parts.append(Part("scheduler", [*configured, "scheduler", "--without-gearman"], folder))
     patience = STOP_SECONDS + settings.merger.git_timeout  # it finishes the merge at hand
     parts.append(Part("merger", [*configured, "merger"], folder, stop_seconds=patience))
+    if settings.worker is not None:
+        parts.append(Part("worker", [*configured, "worker"], folder))
     return parts
 
 
@@ -126,12 +128,15 @@ def is_listening(server: str, port: int) -> bool:
 @click.command()
 @click.pass_context
 def serve(context: click.Context) -> None:
-    """Run Gearman server (if [gearman_server] start=true), scheduler with page, and merger, until TERM or INT.
+    """Run Gearman server (if [gearman_server] start=true), scheduler with page, merger and, if there is a section
+    [worker], a worker, until TERM or INT.
 
     HUP, USR1 and USR2 are passed on to the scheduler.
     """
     settings = settings_of(context)
     require_for(settings, "scheduler")
+    if settings.worker is not None:
+        require_for(settings, "worker")
     load(settings.zuul.layout, settings.drivers)  # a bad one ends this here, not a part again and again
     folder = Path(settings.zuul.state_dir) / "serve"
     make_folder(folder, "[zuul] state_dir")

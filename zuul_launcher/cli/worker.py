@@ -131,7 +131,7 @@ def nodes(context: click.Context, form: str) -> None:
 
 @worker.command()
 @click.option("--job", help="Of this job only.")
-@click.option("--limit", type=click.IntRange(1), default=SHOWN, show_default=True)
+@click.option("--limit", type=click.IntRange(1), default=SHOWN, show_default=True, help="At most so many.")
 @Format
 @click.pass_context
 def builds(context: click.Context, job: str | None, limit: int, form: str) -> None:
