@@ -4,7 +4,6 @@ import json
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -127,9 +126,10 @@ class TestNode:
             self._channel.close()
 
 
-def agent() -> Channel:
-    """A process of its own, as local nodes have it."""
-    return connect_subprocess([sys.executable], environment={**os.environ, "XDG_CACHE_HOME": "/nonexistent"})
+def agent(cache: Path) -> Callable[[], Channel]:
+    """Connects to a process of its own, as local nodes have it."""
+    environment = {**os.environ, "XDG_CACHE_HOME": str(cache)}
+    return lambda: connect_subprocess([sys.executable], environment=environment)
 
 
 class Client:
@@ -284,13 +284,3 @@ def is_alive(pid: int) -> bool:
 def wait_text(path: Path) -> str:
     """What a step has written, as soon as there is something."""
     return wait_until(lambda: path.exists() and path.read_text(), what=str(path)) or ""
-
-
-def later(call: Callable[[], object]) -> threading.Thread:
-    thread = threading.Thread(target=call, daemon=True)
-    thread.start()
-    return thread
-
-
-def now() -> float:
-    return time.time()

@@ -27,6 +27,6 @@ def world(worlds: Callable[..., World]) -> World:
 
 
 @pytest.fixture
-def with_agent(worlds: Callable[..., World]) -> World:
+def with_agent(worlds: Callable[..., World], tmp_path: Path) -> World:
     """Its node is a process of its own."""
-    return worlds(connect=agent)
+    return worlds(connect=agent(tmp_path / "cache"))

@@ -5,9 +5,7 @@ there: null means that the build is to be run again.
 """
 
 import json
-import socket
 from collections.abc import Iterable
-from importlib.metadata import version
 from typing import Any
 
 from zuul_launcher.worker.builds.environment import build_url
@@ -34,17 +32,6 @@ def progress(elapsed: float, estimated: int | None) -> tuple[int, int]:
     if not estimated:
         return WITHOUT_ESTIMATE
     return max(0, min(round(elapsed * 1000), estimated - 1)), estimated
-
-
-def about_this_machine(manager: str) -> dict[str, Any]:
-    """The optional keys of the first WORK_DATA. Asks the name service, so ask once."""
-    return {
-        "worker_name": manager,
-        "worker_hostname": socket.gethostname(),
-        "worker_fqdn": socket.getfqdn(),
-        "worker_program": "zuul-launcher",
-        "worker_version": version("zuul-launcher"),
-    }
 
 
 def _head(manager: Identity, job: str, number: int, worker: str) -> dict[str, Any]:

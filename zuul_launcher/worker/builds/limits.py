@@ -33,6 +33,3 @@ class Limits(Struct, frozen=True, kw_only=True):
     busy_pause: float = 1.0  # between looks at a workspace that another manager uses
     connect_timeout: float = 30.0  # of log sites
     store_pauses: tuple[float, ...] = (0.5, 2.0, 5.0)  # between tries to store a result
-
-
-Manager = Identity  # the name by which worker/options.py still asks for it
