@@ -24,6 +24,8 @@ from zuul_launcher.worker.queue.monitor import HeldSlot, Monitor
 from zuul_launcher.worker.queue.outage import Outage
 from zuul_launcher.worker.queue.settings import QueueSettings
 
+LOOK_SECONDS = 0.05  # whether a connection that is to answer is still there
+
 log = logging.getLogger("zuul_launcher.worker.queue")
 
 _Place = tuple[str, int]  # node and index
@@ -108,10 +110,10 @@ class Queue:
         if not self._reach(seconds):
             return False
         links: list[WorkerConnection] = [one for (name, _), one in self._executors.items() if node in (None, name)]
-        missing = threading.Semaphore(0)
-        for link in [self._management, *links]:
-            link.flush(missing.release)
-        return all(missing.acquire(timeout=max(0.0, end - time.monotonic())) for _ in range(len(links) + 1))
+        asked = [(link, threading.Event()) for link in [self._management, *links]]
+        for link, done in asked:
+            link.flush(done.set)
+        return all(_await_flush(link, done, end) for link, done in asked)
 
     def stop(self) -> None:
         """End all connections; what is not sent is lost (`flush`). The object is of no use any more."""
@@ -226,9 +228,10 @@ class Queue:
             self._outage.ended(executor)
             self._faults += executor.faults
         self._executors = {place: one for place, one in self._executors.items() if one not in idle}
-        for executor in [one for one in self._ended if not one.is_alive]:
+        gone = {one for one in self._ended if not one.is_alive}
+        for executor in gone:
             executor.stop()
-        self._ended = [one for one in [*self._ended, *idle] if one.is_alive]
+        self._ended = [*(one for one in self._ended if one not in gone), *idle]
 
     def _is_idle(self, executor: Executor) -> None:
         with self._changed:
@@ -248,3 +251,13 @@ class Queue:
         )
         executor.start()
         return executor
+
+
+def _await_flush(link: WorkerConnection, done: threading.Event, end: float) -> bool:
+    """A link that ended meanwhile answers no more, and has nothing more to send."""
+    while not done.wait(max(0.0, min(LOOK_SECONDS, end - time.monotonic()))):
+        if not link.is_alive:
+            return True
+        if time.monotonic() >= end:
+            return False
+    return True
