@@ -239,7 +239,7 @@ REFUSED = [
     ("unknown step", "steps: [{shel: make}]", "4:13", "did you mean 'shell'?"),
     ("empty script", 'steps: [{shell: " "}]', "4:21", "the script is empty"),
     ("script with NUL", 'steps: [{shell: "a\\0"}]', "4:21", "NUL"),
-    ("unknown key of a step", "steps: [{shell: x, whn: always}]", "4:24", "did you mean 'when'?"),
+    ("unknown key of a step", "steps: [{shell: x, whens: always}]", "4:24", "did you mean 'when'?"),
     ("unknown when", "steps: [{shell: x, when: never}]", "4:30", "not a valid value"),
     ("trigger without jobs", "steps: [{trigger: {}}]", "4:23", "required key not provided: 'jobs'"),
     ("trigger of nothing", "steps: [{trigger: {jobs: []}}]", "4:30", "expected at least one job"),
@@ -300,7 +300,7 @@ def test_every_job_that_shares_a_mistake_by_an_alias_is_refused(tmp_path: Path) 
     [
         ("jobs: [{name: a, steps: [}]", "1:26", "while parsing a flow node"),
         ("jobs: []\njob: []", "2:1", "extra keys not allowed: 'job' (did you mean 'jobs'?)"),
-        ("defaults: {timeot: 3m}", "1:12", "extra keys not allowed: 'timeot' (did you mean 'timeout'?)"),
+        ("defaults: {timeouts: 3m}", "1:12", "extra keys not allowed: 'timeouts' (did you mean 'timeout'?)"),
         ("defaults: {timeout: 3}", "1:21", "expected a duration"),
         ("defaults: {steps: []}", "1:12", "extra keys not allowed: 'steps'"),
         ("jobs: {name: a}", "1:7", "expected a list"),

@@ -82,7 +82,7 @@ WRONG = [
     ("name with colon", 'nodes: [{name: "a:b"}]', "1:16", "can not have spaces, colons"),
     ("name with space", "nodes: [{name: a b}]", "1:16", "can not have spaces, colons"),
     ("label with space", "nodes: [{name: a, labels: [a b]}]", "1:28", "can not have spaces, colons"),
-    ("unknown mode", "nodes: [{name: a, mode: exclusiv}]", "1:25", "did you mean 'exclusive'?"),
+    ("unknown mode", "nodes: [{name: a, mode: exclusively}]", "1:25", "did you mean 'exclusive'?"),
     ("executors below none", "nodes: [{name: a, executors: -1}]", "1:30", "value must be at least 0"),
     ("too many executors", "nodes: [{name: a, executors: 1001}]", "1:30", "value must be at most 1000"),
     ("executors as text", 'nodes: [{name: a, executors: "2"}]', "1:30", "expected int"),
