@@ -109,13 +109,13 @@ class Build:
 
     def ask(self, reason: Reason) -> StopState:
         """Begins to end it. Returns at once, with what was met."""
-        if self.state == "over":
+        met = self.state
+        if met == "over":
             return "finished"
-        was_publishing = self.state == "publishing"
         is_first = self.steps.ask(reason)
-        if reason != "stopped" or (is_first and was_publishing):
+        if reason != "stopped" or (is_first and met == "publishing"):
             self.publishers.ask(reason)
-        return "queued" if is_first and self.state in ("new", "queued") else "aborting"
+        return "queued" if is_first and met in ("new", "queued") else "aborting"
 
 
 def _told(delivery: Delivery, tell: Callable[[Delivery], object]) -> None:
