@@ -1,8 +1,6 @@
-"""Pipes, sinks, files and proxies over each kind of channel."""
+"""Pipes, sinks and files over each kind of channel."""
 
-import gc
 import io
-import resource
 import shutil
 import tempfile
 import threading
@@ -18,54 +16,11 @@ from support.waiting import wait_until
 from zuul_launcher.remoting import Channel, LocalChannel, LogSink, Pipe, RemoteFile
 from zuul_launcher.remoting.errors import (
     Cancelled,
-    MethodNotExported,
     NotSerializable,
     PipeReused,
-    ProxyGone,
-    WrongChannel,
 )
 
 SECONDS = 60
-BULK = 128 << 20
-KIB_ALLOWED = 16 << 10
-
-
-class Counter:
-    """Its class says what may be called."""
-
-    remote_methods = ("up", "fail")
-
-    def __init__(self) -> None:
-        self.value = 0
-
-    def up(self, by: int = 1) -> int:
-        self.value += by
-        return self.value
-
-    def fail(self) -> None:
-        raise KeyError("here")
-
-    def secret(self) -> str:
-        return "not for the far side"
-
-
-def peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-def test_bulk_data_through_a_pipe_with_a_slow_reader_need_little_memory(node: Channel) -> None:
-    pipe = Pipe.to_remote()
-    future = node.call_async(remote_code.count_slowly, pipe, 64)
-    block = bytes(1 << 18)
-    pipe.writer.write(block)
-    before = peak()
-    for _ in range(BULK // len(block) - 1):
-        pipe.writer.write(block)
-    pipe.writer.close()
-    total, grown_there = future.result(SECONDS)
-    assert total == BULK
-    assert grown_there < KIB_ALLOWED
-    assert peak() - before < KIB_ALLOWED
 
 
 def test_data_go_both_ways_and_arrive_as_they_were(channel: Channel) -> None:
@@ -89,17 +44,6 @@ def test_a_pipe_is_read_by_lines(channel: Channel) -> None:
     future = channel.call_async(lambda p: p.writer.write(b"one\ntwo\n\nlast"), pipe)
     assert list(pipe.reader) == [b"one\n", b"two\n", b"\n", b"last"]
     assert future.result(SECONDS) == 13
-
-
-def test_a_stalled_pipe_holds_up_no_other_call(channel: Channel) -> None:
-    pipe = Pipe.to_local()
-    stalled = channel.call_async(remote_code.write_zeros, pipe, 8 << 20)
-    wait_until(lambda: pipe.reader._size >= channel.settings.window, what="a full window")
-    for number in range(20):
-        assert channel.call(remote_code.add, number, 1, timeout=SECONDS) == number + 1
-    assert not stalled.done()
-    assert len(pipe.reader.read()) == 8 << 20
-    assert stalled.result(SECONDS) == 8 << 20
 
 
 def test_a_reader_that_closes_early_breaks_the_pipe_for_the_writer(channel: Channel) -> None:
@@ -216,78 +160,6 @@ def test_an_error_of_the_own_file_is_raised_there(channel: Channel) -> None:
 
     with pytest.raises(OSError, match="No space left"):
         channel.call(remote_code.copy, RemoteFile(io.BytesIO(b"x"), "rb"), RemoteFile(Full(), "wb"))
-
-
-def test_listed_methods_of_a_proxy_work_and_no_others(channel: Channel) -> None:
-    counter = Counter()
-    exported = channel.export(counter)
-    assert channel.call(remote_code.call_method, exported, "up", 5) == 5
-    assert counter.value == 5
-    for name in ("secret", "value", "__class__x", "_private"):
-        with pytest.raises(MethodNotExported):
-            channel.call(remote_code.call_method, exported, name)
-    with pytest.raises(KeyError, match="here"):
-        channel.call(remote_code.call_method, exported, "fail")
-    with pytest.raises(ValueError, match="no public method"):
-        channel.export(counter, ["__init__"])
-    with pytest.raises(ValueError, match="no methods"):
-        channel.export(object())
-
-
-def test_a_proxy_sent_home_is_the_object_itself(channel: Channel) -> None:
-    counter = Counter()
-    exported = channel.export(counter)
-    assert channel.call(remote_code.give, exported) is counter
-    assert channel.call(remote_code.give, [exported, exported]) == [counter, counter]
-    assert channel.call(remote_code.are_equal, exported, channel.export(counter, ["up"]))
-
-
-def test_a_proxy_travels_over_its_own_channel_only(channel: Channel) -> None:
-    with LocalChannel("other") as other, pytest.raises(WrongChannel):
-        other.call(remote_code.give, channel.export(Counter()))
-
-
-def test_exports_for_a_call_are_gone_after_it_unless_kept(channel: Channel) -> None:
-    counter = Counter()
-    channel.call(remote_code.call_method, channel.export(counter), "up")
-    assert channel.dump()["exports"] == []
-    with pytest.raises(KeyError):
-        channel.call(remote_code.call_method, channel.export(counter), "fail")
-    channel.call(remote_code.remember, "counter", channel.export(counter))
-    assert len(channel.dump()["exports"]) == 1
-    assert channel.call(remote_code.recall, "counter", "up") == 2
-    channel.call(remote_code.forget, "counter")
-    wait_until(lambda: not channel.dump()["exports"], what="the release")
-
-
-def test_ten_thousand_exports_leave_nothing(channel: Channel) -> None:
-    for _ in range(20):
-        channel.call(remote_code.give, [channel.export(Counter()) for _ in range(500)])
-    gc.collect()
-    wait_until(lambda: not channel.dump()["exports"], what="the release")
-
-
-def test_a_closed_proxy_is_gone(channel: Channel) -> None:
-    counter = Counter()
-    channel.call(remote_code.remember, "counter", channel.export(counter))
-    channel.call(lambda: __import__("support.remote_code").remote_code.kept["counter"].close())
-    wait_until(lambda: not channel.dump()["exports"], what="the release")
-    with pytest.raises(ProxyGone):
-        channel.call(remote_code.recall, "counter", "up")
-    channel.call(remote_code.forget, "counter")
-
-
-def test_an_object_of_the_node_is_exported_too(node: Channel) -> None:
-    def make() -> Any:
-        from zuul_launcher.remoting import current_channel
-
-        return current_channel().export([1, 2], ["pop", "append"])
-
-    proxy = node.call(make)
-    assert proxy.pop() == 2
-    with pytest.raises(MethodNotExported):
-        proxy.clear()
-    del proxy
 
 
 class Told:
