@@ -17,6 +17,7 @@ from zuul_launcher.gearman.wire import Frames, JunkReceived, encode
 
 CONNECT_SECONDS = 10.0  # for the connection, and for each answer of the server itself
 READ_SIZE = 65536
+READ_SECONDS = 3600.0  # the system takes no timeout of more than 24 days
 
 _ENDS: dict[int, Literal["complete", "fail", "exception"]] = {
     constants.WORK_COMPLETE: "complete",
@@ -116,8 +117,14 @@ class SubmittedJob:
     def _read(self) -> Iterator[tuple[int, bytes]]:
         """Packets until the connection ends. Raises OSError, of which TimeoutError at the deadline."""
         while True:
-            self._socket.settimeout(max(0.001, self._deadline - time.monotonic()))
-            data = self._socket.recv(READ_SIZE)
+            left = self._deadline - time.monotonic()
+            self._socket.settimeout(max(0.001, min(left, READ_SECONDS)))
+            try:
+                data = self._socket.recv(READ_SIZE)
+            except TimeoutError:
+                if left > READ_SECONDS:
+                    continue
+                raise
             if not data:
                 return
             for message in self._frames.feed(data):
