@@ -226,9 +226,9 @@ def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
     others = installed()
     channel = connect_subprocess([sys.executable])
+    here, there = memory(channel)  # first: what follows may raise the peaks, and growth below a peak is not seen
     sides = [Ours(channel), *(side() for side in (Execnet, Mitogen) if side.name in others)]
     trips, streams = measured(sides, rounds)
-    here, there = memory(channel)
     for side in sides:
         side.close()
     is_met = report("round trips with a fresh closure", "/s", trips, TRIP_BARS)
