@@ -118,8 +118,41 @@ class Reading(HTMLParser):
 
 
 PIECES = st.sampled_from(
-    ["<", ">", "/", "<!--", "-->", "<a ", "<b>", "</b>", "<script", "</script>", "<br>", "<td>", "href=", '"', "'", "="]
-    + ["javascript:", "https://x", " ", "&lt;", "&#60;", "&quot;", "onclick=x", "\0", "<!", "<?", "<pre>", "text", "\t"]
+    (
+        *(
+            "<",
+            ">",
+            "/",
+            "<!--",
+            "-->",
+            "<a ",
+            "<b>",
+            "</b>",
+            "<script",
+            "</script>",
+            "<br>",
+            "<td>",
+            "href=",
+            '"',
+            "'",
+        ),
+        *(
+            "javascript:",
+            "https://x",
+            " ",
+            "&lt;",
+            "&#60;",
+            "&quot;",
+            "onclick=x",
+            "\0",
+            "<!",
+            "<?",
+            "<pre>",
+            "x",
+            "\t",
+            "=",
+        ),
+    )
 )
 
 

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import msgspec
 from starlette.requests import Request
@@ -10,7 +11,7 @@ from starlette.responses import Response
 
 from zuul_launcher.worker.pages import console, documents
 from zuul_launcher.worker.pages.drawing import Drawing
-from zuul_launcher.worker.pages.files import File, opened, opened_console, tree
+from zuul_launcher.worker.pages.files import File, opened, tree
 from zuul_launcher.worker.pages.paths import BuildPath, address, is_file_path
 from zuul_launcher.worker.pages.sanitise import sanitised
 from zuul_launcher.worker.pages.serving import (
@@ -121,10 +122,10 @@ class BuildPages:
         asked = {name: request.query_params.get(name) for name in ("from", "before", "line")}
         if any(text is not None and not _NUMBER.fullmatch(text) for text in asked.values()):
             return refusal(400, "from, before and line are numbers")
-        file = opened_console(folder.console)
+        file = _stream(folder, folder.console)
         if file is None:
             return document(_told(console.EMPTY, record))
-        times = opened_console(folder.times)
+        times = _stream(folder, folder.times)
         try:
             if asked["from"] is not None:
                 part = console.after(file, times, int(asked["from"]))
@@ -144,7 +145,7 @@ class BuildPages:
         words = request.query_params.get("q", "")
         if not 0 < len(words) <= WORDS:
             return refusal(400, f"q is what to look for, up to {WORDS} letters")
-        file = opened_console(folder.console)
+        file = _stream(folder, folder.console)
         if file is None:
             return document({"matches": [], "more": False})
         with file:
@@ -179,3 +180,9 @@ class BuildPages:
 
 def _told(part: console.Part, record: BuildRecord) -> dict[str, Any]:
     return {**msgspec.structs.asdict(part), "running": record.finished_at is None}
+
+
+def _stream(folder: BuildFolder, path: Path) -> BinaryIO | None:
+    """A file of ours, as every other: it may be gone, or a link by now."""
+    file = opened(folder.path, (path.name,))
+    return None if file is None else file.stream

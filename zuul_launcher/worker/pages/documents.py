@@ -13,8 +13,8 @@ from zuul_launcher.worker.places import folder_name
 
 
 def encoded(document: Any) -> bytes:
-    """As JSON in ASCII: parameters may hold what UTF-8 cannot."""
-    return json.dumps(document, indent=1).encode("ascii") + b"\n"
+    """As JSON. Lone surrogates, as in names of files and parameters, become `?`: strict readers refuse them."""
+    return json.dumps(document, indent=1, ensure_ascii=False).encode(errors="replace") + b"\n"
 
 
 def build_address(job: str, number: int) -> str:

@@ -37,27 +37,17 @@ class File(Struct, frozen=True):
 def opened(folder: Path, names: Sequence[str]) -> File | None:
     """What lies at these names below `folder`. None: nothing, or nothing that is served."""
     try:
-        top = Path(os.path.realpath(folder))
-        place = Path(os.path.realpath(top.joinpath(*names)))
-        if not place.is_relative_to(top):
-            return None
-        root = os.open(top, beneath.FOLDER)
-    except (OSError, ValueError):
+        root = os.open(folder, beneath.FOLDER)
+    except OSError:
         return None
     try:
-        return _opened(root, top, place)
+        top = Path(os.path.realpath(folder))
+        place = Path(os.path.realpath(top.joinpath(*names)))
+        return _opened(root, top, place) if place.is_relative_to(top) else None
     except (OSError, ValueError):
         return None
     finally:
         os.close(root)
-
-
-def opened_console(path: Path) -> BinaryIO | None:
-    """A file of ours."""
-    try:
-        return path.open("rb")
-    except OSError:
-        return None
 
 
 def tree(folder: Path) -> tuple[Sequence[tuple[str, int]], bool]:
@@ -77,7 +67,7 @@ def tree(folder: Path) -> tuple[Sequence[tuple[str, int]], bool]:
         pass  # what could be read is told
     finally:
         os.close(root)
-    return found, False
+    return sorted(found), False
 
 
 def _opened(root: int, top: Path, place: Path) -> File:

@@ -52,7 +52,9 @@ function inTurn(work) {
 }
 
 function say(trouble = "") {
+  const top = lines.offsetTop;
   earlier.hidden = !blocks.length || first().start === 0;
+  place.scrollTop += lines.offsetTop - top; // what is read stays where it is
   later.hidden = isAttached();
   const state = running ? (later.hidden ? "Running …" : "") : size === 0 ? "Nothing was written." : "";
   const text = trouble || state;
