@@ -1,6 +1,8 @@
 """Files of the workspace that the manager keeps: fetched as one stream, never more than a build may have."""
 
 import os
+import shutil
+import tempfile
 import threading
 from collections.abc import Sequence
 from functools import partial
@@ -29,7 +31,18 @@ def keep(bench: Bench, publisher: Artifacts, seconds: float) -> None:
 
 
 def fetch(bench: Bench, patterns: Sequence[str], excludes: Sequence[str], target: Path, seconds: float) -> None:
-    """What matches, with its folders, below `target`. Raises NotPublished, Aborted, NodeLost."""
+    """What matches, with its folders, below `target`: all of it or nothing. Raises NotPublished, Aborted, NodeLost."""
+    incoming = Path(tempfile.mkdtemp(dir=bench.folder.path, prefix="incoming-"))
+    try:
+        _receive(bench, patterns, excludes, incoming, seconds)
+        _move(incoming, target)
+    except OSError as error:
+        raise NotPublished(f"the files were not kept: {error}") from error
+    finally:
+        shutil.rmtree(incoming, ignore_errors=True)
+
+
+def _receive(bench: Bench, patterns: Sequence[str], excludes: Sequence[str], target: Path, seconds: float) -> None:
     left = bench.limits.artifact_bytes - size(bench.folder.artifacts)
     pipe = Pipe.to_local()
 
@@ -62,6 +75,17 @@ def fetch(bench: Bench, patterns: Sequence[str], excludes: Sequence[str], target
         raise NotPublished(f"the files were not kept: {error}") from error
     for path in copied.left_out:
         bench.console.note(f"[left out, since it is a device or a link out of the workspace: {path}]")
+
+
+def _move(source: Path, target: Path) -> None:
+    """What is there already is replaced."""
+    target.mkdir(parents=True, exist_ok=True)
+    for path, folders, names in os.walk(source):
+        there = target / Path(path).relative_to(source)
+        there.mkdir(exist_ok=True)
+        links = [name for name in folders if (Path(path) / name).is_symlink()]
+        for name in (*names, *links):
+            (Path(path) / name).replace(there / name)
 
 
 def has_files(folder: Path, patterns: Sequence[str], excludes: Sequence[str]) -> bool:
