@@ -123,6 +123,24 @@ def test_a_build_by_hand_on_the_last_executor_keeps_jobs_in_the_queue(place: Pla
         caller.close()
 
 
+def test_a_worker_that_waits_for_an_executor_sleeps_when_nothing_is_left_to_offer(script: ScriptedServer) -> None:
+    """D71: asleep it is probed; awake and waiting for its turn nobody would see the connection die."""
+    with world_at(script.port, a_node("n")) as world:
+        peer = script.peer("n_exec-0")
+        peer.asleep()
+        slot = world.queue.reserve(lambda node: True, 20.0)
+        world.tell(a_job("P"))
+        peer.wait_for(Command.CAN_DO)
+        assert peer.count(Command.GRAB_JOB_UNIQ) == 1
+        world.forget("P")
+        peer.asleep(2)
+        world.tell(a_job("P"))
+        peer.wait_for(Command.CAN_DO, 2)
+        assert peer.count(Command.GRAB_JOB_UNIQ) == 2
+        slot.release()
+        peer.asleep(3)
+
+
 def test_a_build_by_hand_needs_a_node_that_is_online_and_free(script: ScriptedServer) -> None:
     with world_at(script.port, a_node("n"), a_node("away", online=False), a_job("P")) as world:
         with pytest.raises(NoSlot, match="online"):

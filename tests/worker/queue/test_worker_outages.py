@@ -12,6 +12,7 @@ from support.waiting import free_port
 
 from zuul_launcher.gearman.link import Backoff
 from zuul_launcher.gearman.server.packets import Command, response
+from zuul_launcher.worker.definitions.job import Job
 from zuul_launcher.worker.queue.settings import QueueSettings
 
 NODE, JOB = a_node("n"), a_job("P")
@@ -318,24 +319,41 @@ def test_a_fault_in_a_connection_begins_it_anew_and_is_counted(script: ScriptedS
 
 
 def test_a_fault_of_the_keeper_is_counted_and_it_goes_on(script: ScriptedServer) -> None:
-    """D73."""
+    """D73. What it had begun before the fault is not begun twice."""
 
     class Expression:
         atoms = frozenset({"x"})
-        faults = 2
+        asked = 0
 
         def matches(self, labels: frozenset[str]) -> bool:
-            if self.faults:
-                self.faults -= 1
+            self.asked += 1
+            if self.asked in (2, 4):
                 raise RuntimeError("injected")
             return True
 
-    job = a_job("P")
-    with world_at(script.port, a_node("n", "x")) as world:
-        world.queue.update(world.nodes, {"P": type(job)(name="P", steps=job.steps, node=Expression())})  # type: ignore[arg-type]
-        peer = script.peer("n_exec-0")
-        peer.wait_for(Command.CAN_DO, 2)
+    expression = Expression()
+    job = Job(name="P", steps=JOB.steps, node=expression)  # type: ignore[arg-type]
+    with world_at(script.port, a_node("a", "x"), a_node("b", "x"), job) as world:
+        for name in "ab":
+            script.peer(f"{name}_exec-0").wait_for(Command.CAN_DO, 2)
         assert world.queue.health()["faults"] == 2
+        assert len(script.peers) == 3
+        assert expression.asked == 6
+
+
+def test_what_was_said_before_a_flush_is_delivered_before_the_end(place: Place) -> None:
+    """D78."""
+    with world_at(place.port, a_node("n", executors=3), JOB) as world:
+        caller = Caller(place)
+        handles = [caller.submit("build:P", unique=f"u{number}") for number in range(3)]
+        builds = world.builds.wait_for(3)
+        world.queue.pause()
+        for build in builds:
+            world.builds.finish(build)
+        assert world.queue.flush(20)
+        world.queue.stop()
+        assert {caller.end(handle)[0] for handle in handles} == {Command.WORK_COMPLETE}
+        caller.close()
 
 
 def test_of_two_managers_the_other_one_goes_on(place: Place) -> None:

@@ -189,17 +189,14 @@ class Queue:
         self._size_monitors(wanted)
         places = wanted.places
         self._let_go(places)
-        executors = dict(self._executors)
         jobs = [] if wanted.is_paused else list(wanted.jobs.values())
         for node in wanted.nodes.values():
             functions = build_functions(node, jobs)
-            for index in range(node.executors):
-                place = (node.name, index)
-                if place in executors:
-                    executors[place].offer(functions)
+            for place in ((node.name, index) for index in range(node.executors)):
+                if place in self._executors:
+                    self._executors[place].offer(functions)
                 else:
-                    executors[place] = self._start(node, index, functions)
-        self._executors = executors
+                    self._executors = {**self._executors, place: self._start(node, place[1], functions)}
 
     def _size_monitors(self, wanted: _Wanted) -> None:
         used = {node for node, _ in self._executors} | wanted.nodes.keys()
@@ -231,6 +228,7 @@ class Queue:
         gone = {one for one in self._ended if not one.is_alive}
         for executor in gone:
             executor.stop()
+            self._outage.ended(executor)  # its thread may have said something last
         self._ended = [*(one for one in self._ended if one not in gone), *idle]
 
     def _is_idle(self, executor: Executor) -> None:
