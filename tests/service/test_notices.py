@@ -30,12 +30,12 @@ from zuul_launcher.model.actions import Report
 from zuul_launcher.model.change import Subject
 from zuul_launcher.model.layout import Layout, Reporter
 from zuul_launcher.model.queue import Item, State
+from zuul_launcher.options import HostName, Port
 from zuul_launcher.report import sqltables
 from zuul_launcher.service.notices import PATIENCE, Notices
 from zuul_launcher.service.payload import PAYLOADS, MailPayload, RecordPayload, ReportPayload, World, rows
 from zuul_launcher.service.storage import Storage
 from zuul_launcher.service.threads import Crew
-from zuul_launcher.options import HostName, Port
 from zuul_launcher.settings import Connection, SmtpConnection, SqlConnection, Zuul
 
 GERRIT = Reporter(connection="gerrit", options={"verified": 1})

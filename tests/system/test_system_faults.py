@@ -172,6 +172,22 @@ def test_an_event_that_cannot_be_read_is_skipped(stand_in: SimGerrit, tmp_path: 
         assert gate.errors() == []
 
 
+def test_an_event_that_gerrit_refuses_to_explain_is_put_aside_and_shown(stand_in: SimGerrit, tmp_path: Path) -> None:
+    with running_gate(tmp_path, stand_in) as gate:
+        stand_in.faults.refuse_queries = 4
+        change = gate.push("alpha", {"new": "x\n"})
+        error = "1 events could not be worked on and were put aside: see the log"
+        gate.wait_for_errors(error)
+        gate.wait_for_log(f"patchset-created of {change.number} is put aside: ")
+        gate.approve(change)
+        gate.wait_for_builds(("unit", change.number))
+        assert gate.site.terminate("scheduler") == 0
+        gate.site.start_scheduler(wait=False)
+        gate.wait_for_errors(error)
+        gate.worker.release_all()
+        gate.wait_for_status("MERGED", change)
+
+
 def test_a_worker_that_sends_nonsense_fails_its_build(stand_in: SimGerrit, tmp_path: Path) -> None:
     layout = GATE + ONE_JOB.replace("[unit]", "[unit, odd, nobody]", 1)
     with running_gate(tmp_path, stand_in, layout) as gate:

@@ -278,7 +278,7 @@ class Scheduler:
         troubles = [self._gearman.trouble, *(gerrit.trouble for gerrit in self._gerrits)]
         errors += [trouble for trouble in troubles if trouble]
         errors += [complaint for gerrit in self._gerrits for complaint in gerrit.complaints]
-        parked = self._parked + self._loop.put_aside
+        parked = self._parked + self._loop.put_aside + sum(gerrit.intake.put_aside for gerrit in self._gerrits)
         errors += [f"the thread {name} died {times} times: see the log" for name, times in self._crew.deaths.items()]
         if parked:
             errors.append(f"{parked} events could not be worked on and were put aside: see the log")

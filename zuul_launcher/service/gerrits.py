@@ -94,8 +94,8 @@ class Gerrit:
 
     @property
     def complaints(self) -> list[str]:
-        """Of patterns that run too long."""
-        return list(self.intake.screening.complaints)
+        """What an operator should look at."""
+        return self.intake.complaints
 
     def start(self, crew: Crew, stored: list[journal.Received], done: list[Trigger]) -> None:
         """`stored`: lines that an earlier process received and did not get to; `done`: what it worked on lately."""

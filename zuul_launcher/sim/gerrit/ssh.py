@@ -132,6 +132,9 @@ class Server:
                 if unknown := [option for option in options if option != "--empty-commit"]:
                     raise Refused(f'"{unknown[0]}" is not a valid option')
                 self.create_project(name)
+            case ["gerrit", "query", *_] if self.faults.refuse_queries > 0:
+                self.faults.refuse_queries -= 1
+                return _fail(channel, "fatal: internal server error")
             case ["gerrit", "query", *rest]:
                 with self.state.lock:
                     rows = query.answer(rest, self.state.changes.values(), self.state.recorder)
