@@ -58,6 +58,12 @@ SUPPORTED: list[tuple[str, str, Any]] = [
         (Trigger(jobs=("b",), wait=True),),
     ),
     (
+        "builders: [trigger-builds: [{project: b, block: true, block-thresholds: {failure-threshold: never,"
+        " unstable-threshold: never, build-step-failure-threshold: never}}]]",
+        "steps",
+        (Trigger(jobs=("b",), wait=True, essential=False),),
+    ),
+    (
         'builders: [trigger-builds: [{project: b, predefined-parameters: "A=$X-${{Y}}\\n\\n#c\\nB = c=d"}]]',
         "steps",
         (Trigger(jobs=("b",), parameters={"A": "${X}-${Y}", "B": "c=d"}),),
@@ -125,6 +131,7 @@ SUPPORTED: list[tuple[str, str, Any]] = [
         "publish",
         (JUnit(paths=("*.xml",), allow_empty=True),),
     ),
+    ("publishers: [xunit: {types: [phpunit: {pattern: x}]}]", "publish", (JUnit(paths=("x",)),)),
     (
         "publishers: [xunit: {types: [junit: {pattern: '*.xml'}], thresholds: [failed: {unstable: 0, failure: 0}]}]",
         "publish",
@@ -196,7 +203,7 @@ UNSUPPORTED: list[tuple[str, str]] = [
     ),
     (
         "builders: [trigger-builds: [{project: b, block: true, block-thresholds: {unstable-threshold: never}}]]",
-        "builder trigger-builds: unstable-threshold is not supported, but for UNSTABLE",
+        "builder trigger-builds: block-thresholds are not supported, but for the usual ones",
     ),
     ("builders: [trigger-builds: {project: b}]", "builder trigger-builds: trigger-builds: expected a list"),
     ("wrappers: [timeout: {type: elastic}]", "wrapper timeout: type elastic is not supported, only absolute"),
@@ -238,7 +245,10 @@ UNSUPPORTED: list[tuple[str, str]] = [
         "publisher archive: follow-symlinks is not supported",
     ),
     ("publishers: [junit: {}]", "publisher junit: results is missing"),
-    ("publishers: [xunit: {types: [gtest: {pattern: x}]}]", "publisher xunit: type gtest is not supported, only junit"),
+    (
+        "publishers: [xunit: {types: [gtest: {pattern: x}]}]",
+        "publisher xunit: type gtest is not supported, only junit and phpunit",
+    ),
     (
         "publishers: [xunit: {types: [], thresholds: [failed: {failure: 3}]}]",
         "publisher xunit: thresholds above 0 are not supported",

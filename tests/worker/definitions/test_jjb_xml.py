@@ -17,6 +17,7 @@ FOLDER = Path(__file__).parent / "jjb"
 SAMPLES = FOLDER / "samples"
 SUPPORT = Path(__file__).parents[2] / "support"
 NAMES = (
+    "compass-coverage-py35",
     "compass-unit-py27",
     "compass-unit-py35",
     "gate-sextant-docs",
@@ -132,13 +133,15 @@ def _trigger_in(config: ET.Element) -> Any:
     for one in config.iter(f"{TRIGGER}BooleanParameterConfig"):
         parameters[one.findtext("name") or ""] = one.findtext("value") or ""
     passed = config.find(f".//{TRIGGER}CurrentBuildParameters") is not None
-    return "trigger", patterns(config.findtext("projects")), parameters, passed, config.find("block") is not None
+    block = config.find("block")
+    counts = block is None or len(block) > 0
+    return "trigger", patterns(config.findtext("projects")), parameters, passed, block is not None, counts
 
 
 def plain_step(step: Step) -> Any:
     if isinstance(step, Shell):
         return "shell", step.text
-    return "trigger", list(step.jobs), dict(step.parameters), step.pass_parameters, step.wait
+    return "trigger", list(step.jobs), dict(step.parameters), step.pass_parameters, step.wait, step.essential
 
 
 def publishers_in(one: ET.Element) -> list[Any]:

@@ -65,6 +65,7 @@ jobs:
       - trigger: {jobs: [deploy, other], params: {X: "${Y}"}, pass_params: true, wait: true}
         name: downstream
         when: always
+        essential: false
     publish:
       - artifacts: {paths: ["log/**", "*.txt"], excludes: "log/tmp/**", allow_empty: true}
         when: success
@@ -147,6 +148,7 @@ def test_every_key_has_its_meaning(tmp_path: Path) -> None:
                 wait=True,
                 name="downstream",
                 when=("always",),
+                essential=False,
             ),
         ),
         publish=(

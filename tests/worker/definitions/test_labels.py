@@ -18,6 +18,11 @@ CASES = [
     ("!linux", "linux", False),
     ("!linux", "windows", True),
     ("trusty-7", "trusty trusty-7", True),
+    ("a && b && c", "a b", False),
+    ("a && b && c", "a b c", True),
+    ("a || b || c", "c", True),
+    ("a <-> b <-> c", "a b", False),
+    ("a <-> b <-> c", "a", True),
     ("!a && b", "b", True),
     ("!(a && b)", "b", True),
     ("!!a", "a", True),
@@ -59,6 +64,8 @@ def test_atoms_are_all_labels_that_are_mentioned() -> None:
 def test_its_text_is_what_was_written() -> None:
     assert str(parse("  a&&b ")) == "a&&b"
     assert parse("a&&b") == parse(" a&&b")
+    assert parse("a") != parse("b")
+    assert parse("a") != "a"
     assert len({parse("a"), parse("a"), parse("b")}) == 2
 
 
@@ -70,7 +77,7 @@ def test_its_text_is_what_was_written() -> None:
         ("a b", 3, "&& or || is missing"),
         ("a & b", 3, "write &&"),
         ("a | b", 3, "write ||"),
-        ("a < b", 3, "< is not expected"),
+        ("a < b", 3, "< is not expected here"),
         ("(a || b", 1, "not closed"),
         ("a || b)", 7, ") is not expected"),
         ("()", 2, ") is not expected"),
@@ -91,6 +98,7 @@ def test_what_is_no_expression_is_refused_with_its_column(text: str, column: int
     with pytest.raises(ExpressionError, match="column") as caught:
         parse(text)
     assert (caught.value.column, message in caught.value.message) == (column, True), caught.value.message
+    assert ("write" in caught.value.message) == ("write" in message)
 
 
 _LABELS = ("a", "b", "c")

@@ -30,6 +30,7 @@ _RESULTS: dict[str, tuple[When, ...]] = {
     "NOT_BUILT": (),
 }
 _CLEAN_IF = ("success", "unstable", "failure", "aborted", "not-built")
+_XUNIT_TYPES = ("junit", "phpunit")  # PHPUnit writes reports of that form
 _XUNIT_IGNORED = ("requireupdate", "deleteoutput", "stoponerror")
 
 
@@ -133,8 +134,8 @@ def _xunit(draft: Draft, data: Any) -> None:
     on_failure = _thresholds(given)
     for one in entries(given.get("types"), "types"):
         for name, arguments in mapping(one).items():
-            if name != "junit":
-                raise Unsupported(f"type {name} is not supported, only junit")
+            if name not in _XUNIT_TYPES:
+                raise Unsupported(f"type {name} is not supported, only {' and '.join(_XUNIT_TYPES)}")
             options = mapping(arguments)
             refuse_others(options, ("pattern", "skip-if-no-test-files", *_XUNIT_IGNORED))
             allow_empty = truth(options, "skip-if-no-test-files")

@@ -32,6 +32,7 @@ _THRESHOLDS = {
     "unstable-threshold": "UNSTABLE",
     "failure-threshold": "FAILURE",
 }
+_NEVER = dict.fromkeys(_THRESHOLDS, "NEVER")  # whatever comes of the builds
 
 
 def steps_of(component: Component) -> list[Step]:
@@ -67,20 +68,22 @@ def _trigger(data: Mapping[str, Any]) -> Trigger:
     for name in jobs:
         if wrong := what_is_wrong_with_a_job_name(name):
             raise Unsupported(f"{name!r}: {wrong}")
-    _check_thresholds(data)
     return Trigger(
         jobs=jobs,
         parameters={**_properties(text(data, "predefined-parameters")), **_truths(data)},
         pass_parameters=truth(data, "current-parameters"),
         wait=truth(data, "block"),
+        essential=not truth(data, "block") or _counts(data),
     )
 
 
-def _check_thresholds(data: Mapping[str, Any]) -> None:
+def _counts(data: Mapping[str, Any]) -> bool:
+    """Whether a failure of the builds is one of the step."""
     given = mapping(data.get("block-thresholds"))
-    for key, expected in _THRESHOLDS.items():
-        if truth(data, "block") and text(given, key, expected).upper() != expected:
-            raise Unsupported(f"{key} is not supported, but for {expected}")
+    thresholds = {key: text(given, key, default).upper() for key, default in _THRESHOLDS.items()}
+    if thresholds not in (_THRESHOLDS, _NEVER):
+        raise Unsupported("block-thresholds are not supported, but for the usual ones and for `never` in all three")
+    return thresholds != _NEVER
 
 
 def _properties(lines: str) -> dict[str, str]:

@@ -44,12 +44,13 @@ class Trigger(Struct, frozen=True, kw_only=True, tag="trigger"):
     """Submits builds of other jobs to the Gearman server."""
 
     jobs: tuple[str, ...]
-    parameters: Mapping[str, str] = {}  # `${NAME}` stands for a parameter of this build
+    parameters: Mapping[str, str] = {}  # `${NAME}` stands for a parameter or variable of this build: ${JOB_NAME}
     pass_parameters: bool = False  # those of this build, too
     wait: bool = False  # for their results: the worst one is this step's
     name: str = ""
     when: tuple[When, ...] = ("success",)
     timeout: float | None = None
+    essential: bool = True  # False: its failure does not count
 
 
 Step = Shell | Trigger
@@ -89,7 +90,7 @@ class CopyFiles(Struct, frozen=True, kw_only=True):
 
     source: str = ""  # Ant glob; empty: only the console
     excludes: tuple[str, ...] = ()
-    target: str = ""  # folder below the site's root; `${NAME}` stands for a parameter
+    target: str = ""  # folder below the site's root; `${NAME}` stands for a parameter or variable of the build
     keep_hierarchy: bool = False
     copy_console: bool = False  # the console as console.html's plain sibling, complete, after all else
     copy_after_failure: bool = False

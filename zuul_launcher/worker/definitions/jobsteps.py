@@ -28,9 +28,9 @@ RESULTS = ("SUCCESS", "FAILURE", "UNSTABLE", "POST_FAILURE", "TIMED_OUT", "ABORT
 WHEN = ("success", "failure", "always", *RESULTS)
 MARKS = ("POST_FAILURE", "FAILURE", "UNSTABLE")
 
-_BESIDE = ("name", "when", "timeout")
+_BESIDE = ("name", "when", "timeout", "essential")
 STEPS: Mapping[str, tuple[str, ...]] = {
-    "shell": (*_BESIDE, "env", "keep_processes", "essential"),
+    "shell": (*_BESIDE, "env", "keep_processes"),
     "trigger": _BESIDE,
 }
 PUBLISHERS: Mapping[str, tuple[str, ...]] = dict.fromkeys(("artifacts", "junit", "copy", "script"), ("when",))
@@ -110,6 +110,7 @@ def _step(reading: Reading, node: Node) -> Step | None:
         "name": fields.given("name", reading.text, ""),
         "when": _when(reading, fields, ("success",)),
         "timeout": fields.read("timeout", lambda one: values.duration(reading, one)),
+        "essential": fields.given("essential", reading.truth, True),
     }
     if kind == "trigger":
         return _trigger(reading, fields["trigger"], beside)
@@ -117,7 +118,6 @@ def _step(reading: Reading, node: Node) -> Step | None:
         text=fields.given("shell", lambda one: _script(reading, one), ""),
         env=fields.given("env", lambda one: environment(reading, one), {}),
         keep_processes=fields.given("keep_processes", reading.truth, False),
-        essential=fields.given("essential", reading.truth, True),
         **beside,
     )
 

@@ -148,7 +148,8 @@ class _Parser:
 
     @property
     def column(self) -> int:
-        return self.tokens[self.position].column if self.sign else self.end
+        """Of the next token, which there has to be."""
+        return self.tokens[self.position].column
 
     def joined(self, sign: Sign) -> Term:
         """What is joined by this sign, or by a tighter one."""
@@ -163,10 +164,10 @@ class _Parser:
 
     def single(self) -> Term:
         """A label, a negation, or what stands in parentheses."""
-        if self.depth >= MAXIMUM_DEPTH:
-            raise ExpressionError(f"nested more than {MAXIMUM_DEPTH} levels deep", self.column)
         if not self.sign:
             raise ExpressionError(_ENDED, self.end)
+        if self.depth >= MAXIMUM_DEPTH:
+            raise ExpressionError(f"nested more than {MAXIMUM_DEPTH} levels deep", self.column)
         sign, column = self.sign, self.column
         self.position += 1
         self.depth += 1
