@@ -3,6 +3,7 @@
 import ast
 import os
 import signal
+import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from support.waiting import wait_until
 from zuul_launcher.remoting import Channel, LocalChannel
 from zuul_launcher.worker.builds import nodeworkspace
 from zuul_launcher.worker.builds.abort import Abort, Aborted
-from zuul_launcher.worker.builds.nodeworkspace import Preparation, finish, prepare
+from zuul_launcher.worker.builds.nodeworkspace import Preparation, Remains, finish, prepare
 from zuul_launcher.worker.builds.turns import Turns
 
 SWITCH = "#!/bin/sh\npwd > where; while [ ! -e go ]; do sleep 0.02; done"
@@ -186,7 +187,7 @@ def test_a_lock_ends_with_its_channel_and_with_its_build(tmp_path: Path) -> None
     place = tmp_path / "workspace"
     _prepared(one, place, "a")
     assert "busy" in _prepared(two, place, "b")
-    assert one.call(finish, str(place), "a", f"{place}@tmp", {}, 0.0, False) == []
+    assert one.call(finish, str(place), "a", f"{place}@tmp", None, False) == []
     assert "clock" in _prepared(two, place, "b")
     two.close()
     wait_until(lambda: "clock" in _prepared(one, place, "c"))
@@ -214,6 +215,36 @@ def test_the_temporary_folder_is_new_and_private(tmp_path: Path) -> None:
     found = {str(each.relative_to(old)): each.stat().st_mode & 0o777 for each in old.rglob("*")}
     assert found == {"step-1": 0o700, "params": 0o700, "params/P": 0o600}
     assert old.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    ("first", "number", "last", "found"),
+    [
+        (10, 10, 20, True),
+        (10, 20, 20, True),
+        (10, 9, 20, False),
+        (10, 21, 20, False),
+        (90, 95, 5, True),
+        (90, 5, 5, True),
+        (90, 6, 5, False),
+        (90, 89, 5, False),
+    ],
+)
+def test_numbers_of_processes_come_round(first: int, number: int, last: int, found: bool) -> None:
+    assert nodeworkspace.is_between(first, number, last) is found
+
+
+def test_after_a_long_build_all_processes_are_looked_at() -> None:
+    """D50."""
+    environment = {**os.environ, "W2_MARK": "1"}
+    with subprocess.Popen(["sleep", "1000"], env=environment) as process, LocalChannel() as channel:
+        wait_until(lambda: b"W2_MARK=1" in Path(f"/proc/{process.pid}/environ").read_bytes())
+        later = subprocess.Popen(["true"])
+        later.wait(60)
+        for seconds, is_ended in ((0.0, False), (1e9, True)):
+            remains = Remains("W2_MARK", "1", later.pid, seconds, 5.0)
+            channel.call(finish, "/nonexistent", "none", "", remains, False)
+            assert (process.poll() is not None) is is_ended
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,8 @@ class Bench(Struct, kw_only=True):
     cookie: str
     clock: float = 0.0  # Unix time of the node's file system when the build began there
     has_sources: bool = False  # a repository is in the workspace
+    first_process: int = 0  # its number; 0: nothing was started
+    started_at: float = 0.0  # when, by the monotonic clock
 
     @property
     def launcher(self) -> Launcher:
@@ -117,6 +119,7 @@ def run(
     """
     bench.abort.check()
     seen = Seen(bench.console) if output is None else output
+    bench.started_at = bench.started_at or time.monotonic()
     with node_errors():
         proc = bench.launcher.launch(
             command,
@@ -126,6 +129,7 @@ def run(
             stdout=cast(BinaryIO, seen),
             stderr=STDOUT,
         )
+        bench.first_process = bench.first_process or proc.pid
         with bench.abort.reaction(lambda: proc.kill(_grace(bench))):
             try:
                 status = proc.wait(seconds)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from zuul_launcher.remoting import Channel
 
 PRIVATE = 0o700
+_NUMBERS_A_SECOND = 5_000  # of processes: more than any machine starts
 _STALE = ("index.lock", "shallow.lock", "config.lock", "HEAD.lock", "packed-refs.lock")
 
 _held: WeakKeyDictionary[Channel, dict[str, int]] = WeakKeyDictionary()
@@ -70,12 +71,23 @@ def prepare(path: str, wanted: Preparation) -> dict[str, Any]:
     return {"clock": clock, "has_sources": has_sources}
 
 
-def finish(workspace: str, token: str, temporary: str, marks: dict[str, str], grace: float, clean: bool) -> list[str]:
+@dataclass(frozen=True)
+class Remains:
+    """What a build may have left running: processes with this variable, none older than the first of them."""
+
+    name: str
+    value: str
+    first: int  # number of a process
+    seconds: float  # since it was started
+    grace: float
+
+
+def finish(workspace: str, token: str, temporary: str, remains: Remains | None, clean: bool) -> list[str]:
     """Ends what the build left running, takes away what it needed, frees the workspace; what did not work."""
     problems = []
     try:
-        if marks:
-            nodesweep.end_marked(marks, grace)
+        if remains is not None and _may_run(remains):
+            nodesweep.end_marked({remains.name: remains.value}, remains.grace)
         for path in (temporary, workspace if clean else ""):
             try:
                 if path:
@@ -93,6 +105,37 @@ def borrow(repository: str, objects: str) -> None:
         info = Path(repository) / ".git" / "objects" / "info"
         info.mkdir(parents=True, exist_ok=True)
         (info / "alternates").write_text(objects + "\n")
+
+
+def _may_run(remains: Remains) -> bool:
+    """Whether one of them is there. To look at all processes takes long, and mostly there is none.
+
+    Numbers are given out in turn, so only those after the first can be of this build, as long as they have not come
+    round: see proc(5), /proc/loadavg and /proc/sys/kernel/pid_max.
+    """
+    mark = f"{remains.name}={remains.value}\0".encode("utf-8", "surrogateescape")
+    try:
+        last = int(Path("/proc/loadavg").read_text().split()[-1])
+        if remains.seconds * _NUMBERS_A_SECOND >= int(Path("/proc/sys/kernel/pid_max").read_text()):
+            return True
+    except (OSError, ValueError):
+        return True
+    for name in os.listdir("/proc"):  # noqa: PTH208 - names are all that is needed of thousands
+        if name.isdigit() and is_between(remains.first, int(name), last) and mark in _environment(name):
+            return True
+    return False
+
+
+def is_between(first: int, number: int, last: int) -> bool:
+    """Counted on from the first, beginning anew after the greatest."""
+    return first <= number <= last if first <= last else number >= first or number <= last
+
+
+def _environment(process: str) -> bytes:
+    try:
+        return Path("/proc", process, "environ").read_bytes()
+    except OSError:
+        return b""
 
 
 def _write(path: Path, content: bytes, mode: int) -> float:

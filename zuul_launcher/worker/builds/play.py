@@ -137,12 +137,12 @@ class Play:
             note=self._console.note,
         )
         with found(seeker) as place:
-            played = Played()
+            played, bench = Played(), self._bench(seeker, place)
             try:
                 self._build.state = "running"
-                played = self._work(self._bench(seeker, place), is_last)
+                played = self._work(bench, is_last)
             finally:
-                self._clear(seeker, place, played)
+                self._clear(seeker, place, bench, played)
         return played
 
     def _bench(self, seeker: Seeker, place: Found) -> Bench:
@@ -212,12 +212,12 @@ class Play:
             return Played(result=worst((result, self._aborted(bench.abort))))
         return Played(result=published.result, tests=published.tests)
 
-    def _clear(self, seeker: Seeker, place: Found, played: Played) -> None:
+    def _clear(self, seeker: Seeker, place: Found, bench: Bench, played: Played) -> None:
         cleanup, limits = self._job.cleanup, self._around.limits
         clean = cleanup == "always" or (cleanup == "success" and played.result == SUCCESS)
         grace = limits.shutdown_grace if self._build.steps.reason == "shutdown" else limits.kill_grace
         try:
-            problems = clear(seeker, place, self._cookie, grace, clean)
+            problems = clear(seeker, place, bench, grace, clean)
         except (NodeLost, Unavailable) as error:
             problems = [f"the workspace could not be cleared: {error}"]
         for each in problems:

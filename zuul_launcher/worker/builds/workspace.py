@@ -5,6 +5,7 @@ times at once gets the first of JOB, JOB@2, JOB@3 that nobody has; a workspace t
 """
 
 import secrets
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -16,7 +17,7 @@ from zuul_launcher.remoting.errors import RemotingError
 from zuul_launcher.remoting.filepath import FilePath
 from zuul_launcher.worker.builds import nodeworkspace
 from zuul_launcher.worker.builds.abort import Abort
-from zuul_launcher.worker.builds.bench import Unavailable, call
+from zuul_launcher.worker.builds.bench import Bench, Unavailable, call
 from zuul_launcher.worker.builds.environment import COOKIE
 from zuul_launcher.worker.builds.limits import Limits
 from zuul_launcher.worker.builds.turns import Thing, Turns
@@ -92,12 +93,13 @@ def found(seeker: Seeker) -> Iterator[Found]:
     raise Unavailable(f"node {seeker.node}: all workspaces of {seeker.job.name} are in use")
 
 
-def clear(seeker: Seeker, place: Found, cookie: str, grace: float, clean: bool) -> list[str]:
-    """Ends what the build left running and gives the workspace back; what did not work. Raises NodeLost, Unavailable.
-
-    cookie: empty if no step ran."""
-    marks = {COOKIE: cookie} if cookie else {}
-    arguments = (str(place.path), place.token, str(place.temporary), marks, grace, clean)
+def clear(seeker: Seeker, place: Found, bench: Bench, grace: float, clean: bool) -> list[str]:
+    """Ends what the build left running, gives the workspace back; what did not work. Raises NodeLost, Unavailable."""
+    remains = None
+    if bench.first_process:
+        seconds = time.monotonic() - bench.started_at
+        remains = nodeworkspace.Remains(COOKIE, bench.cookie, bench.first_process, seconds, grace)
+    arguments = (str(place.path), place.token, str(place.temporary), remains, clean)
     problems = call(seeker.channel, Abort(), seeker.limits.node_timeout, nodeworkspace.finish, *arguments)
     return [str(problem) for problem in problems]
 
@@ -134,6 +136,6 @@ def _prepared(seeker: Seeker, path: FilePath) -> Found | str:
 def _give_up(seeker: Seeker, path: FilePath, token: str) -> None:
     """The node may still be at it: it learns that nobody wants the lock."""
     try:
-        seeker.channel.call_async(nodeworkspace.finish, str(path), token, "", {}, 0.0, False)
+        seeker.channel.call_async(nodeworkspace.finish, str(path), token, "", None, False)
     except RemotingError:
         pass  # it is lost, and the lock with it
