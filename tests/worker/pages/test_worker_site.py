@@ -349,6 +349,12 @@ def test_health_says_by_its_status_whether_all_is_well(site: Site) -> None:
     assert (site.ask("/health").status, site.ask("/health").json["restarts"]) == (503, 3)
 
 
+def test_jobs_that_are_not_registered_are_shown_with_their_place(site: Site) -> None:
+    assert "Not registered" not in site.ask("/").text
+    site.desk.state = {"status": "ok", "problems": ["jobs.yaml:3:1: <bad> name"]}
+    assert "jobs.yaml:3:1: &lt;bad&gt; name" in site.ask("/").text
+
+
 def test_pages_allow_no_script_but_their_own(site: Site) -> None:
     site.desk.begin(parameters={"<i>": "<script>alert(1)</script>\u202e"})
     site.desk.history.describe("unit", 1, "<script>alert(2)</script><b>kept</b>")

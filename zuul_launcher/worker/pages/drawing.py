@@ -91,7 +91,7 @@ def state(record: BuildRecord, running: Sequence[RunningBuild]) -> dict[str, str
         return {"kind": "busy", "mark": "▸", "word": "running", "step": ""}
     now = here[0]
     kind, mark = ("open", "◦") if now.state == "queued" else ("busy", "▸")
-    return {"kind": kind, "mark": mark, "word": now.state, "step": now.step}
+    return {"kind": kind, "mark": mark, "word": now.state, "step": now.step if now.step != now.state else ""}
 
 
 def plain(text: object) -> str:
