@@ -12,7 +12,7 @@ from msgspec import Struct
 PART_BYTES = 128 * 1024
 PART_LINES = 2000
 BEFORE_LINE = 16 * 1024  # bytes that are shown above a line that was asked for
-CHUNK = 1024 * 1024  # read at once, where all is read
+CHUNK = 256 * 1024  # read at once, where all is read: other threads wait for one
 MATCHES = 1000
 _ESCAPE = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
 _TIME = re.compile(rb"(\d+) (\d+)\n")
