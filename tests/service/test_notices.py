@@ -32,6 +32,7 @@ from zuul_launcher.model.layout import Layout, Reporter
 from zuul_launcher.model.queue import Item, State
 from zuul_launcher.options import HostName, Port
 from zuul_launcher.report import sqltables
+from zuul_launcher.service.inbox import Inbox
 from zuul_launcher.service.notices import PATIENCE, Notices
 from zuul_launcher.service.payload import PAYLOADS, MailPayload, RecordPayload, ReportPayload, World, rows
 from zuul_launcher.service.storage import Storage
@@ -136,7 +137,7 @@ class Scene:
         self.now = EPOCH
         self.stopping = threading.Event()
         storage = Storage(engine, token, None, None)
-        self.notices = Notices(connections, storage, lambda: self.now, self.stopping)
+        self.notices = Notices(connections, storage, Inbox(), lambda: self.now, self.stopping)
         self._token = token
         self._sequence = 0
 

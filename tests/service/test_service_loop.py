@@ -15,6 +15,7 @@ from support.crash_play import LAYOUT, LAYOUT_HASH, Process
 from zuul_launcher.db import engine as database
 from zuul_launcher.db import history, journal, outbox
 from zuul_launcher.db.tables import layout as layout_table
+from zuul_launcher.db.tables import outbox as outbox_table
 from zuul_launcher.service.inbox import Envelope
 from zuul_launcher.service.loop import last_heard, load
 
@@ -106,6 +107,21 @@ def test_an_item_whose_event_is_refused_twice_leaves_with_error(process: Process
     verdicts = [(row.attempt, row.verdict) for row in history.buildsets(process.engine, "1")]
     assert verdicts == [(1, None), (2, "failure")]
     assert outbox.pending(process.engine) == 0, "the merge is not asked for again"
+
+
+def test_an_item_whose_merge_can_never_be_asked_for_leaves_with_error(process: Process, outside: Outside) -> None:
+    enter(process, outside)
+    with database.transaction(process.engine) as connection:
+        connection.execute(update(outbox_table).where(outbox_table.c.kind == "Merge").values(payload=b"\xff"))
+    while process.loop.state.items:
+        turn_all(process)
+        outside.at += 60.0  # until the next try is due
+        while process.step() is not None:
+            pass
+    assert [said.payload.verdict for said in outside.said] == ["start", "failure"]
+    assert "ERROR: the gate made a mistake" in outside.said[-1].message
+    assert "Merge: DecodeError: " in outside.said[-1].message
+    assert outbox.pending(process.engine) == 0
 
 
 def test_a_start_knows_when_each_gerrit_was_last_heard(process: Process, outside: Outside) -> None:

@@ -68,7 +68,9 @@ class Process:
         self.inbox = Inbox()
         self.replies = Replies(self.inbox)
         self.builds = PlayedBuilds(outside, self.replies.post)
-        self.outlets = [Outlet(engine, token, target, outside.clock) for target in (MERGER, GEARMAN, SOURCE)]
+        self.outlets = [
+            Outlet(engine, token, target, outside.clock, self.inbox) for target in (MERGER, GEARMAN, SOURCE)
+        ]
         self._furnish(*self.outlets)
         urls = {CONNECTION: lambda project: f"ssh://gerrit/{project}"}
         world = World(zuul=Zuul(), urls=urls, parameters=parameters_of(engine))

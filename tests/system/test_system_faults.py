@@ -1,6 +1,8 @@
 """What is wrong is said, waited for and got over: files of the site, parts that are away, workers, its own leaving."""
 
 import signal
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -186,6 +188,23 @@ def test_an_event_that_gerrit_refuses_to_explain_is_put_aside_and_shown(stand_in
         gate.wait_for_errors(error)
         gate.worker.release_all()
         gate.wait_for_status("MERGED", change)
+
+
+def test_an_action_that_nobody_can_do_costs_its_item_and_is_shown(stand_in: SimGerrit, tmp_path: Path) -> None:
+    with running_gate(tmp_path, stand_in, mergers=0) as gate:
+        change = gate.propose("alpha", "new")
+        gate.wait_for_reports(change, 1)
+        assert gate.site.terminate("scheduler") == 0
+        with closing(sqlite3.connect(gate.site.folder / "state" / "zuul.sqlite")) as database, database:
+            done = database.execute("UPDATE outbox SET payload = x'ff' WHERE kind = 'Merge' AND status = 'todo'")
+            assert done.rowcount == 1
+        gate.site.start_merger()
+        gate.site.start_scheduler(wait=False)
+        gate.wait_for_errors("1 actions could not be done and were given up: see the log")
+        assert "the gate made a mistake with this change" in gate.wait_for_reports(change, 2)[1]
+        gate.worker.release_all()
+        good = gate.propose("beta", "new")
+        gate.wait_for_status("MERGED", good)
 
 
 def test_a_worker_that_sends_nonsense_fails_its_build(stand_in: SimGerrit, tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ class Scheduler:
             clock=self._clock,
             stopping=self._stopping,
         )
-        self._notices = Notices(self.settings.connections.values(), storage, self._clock, self._stopping)
+        self._notices = Notices(self.settings.connections.values(), storage, self._inbox, self._clock, self._stopping)
         outlets = [
             *self._gearman.outlets,
             *(outlet for gerrit in self._gerrits for outlet in gerrit.outlets),
@@ -280,6 +280,9 @@ class Scheduler:
         errors += [complaint for gerrit in self._gerrits for complaint in gerrit.complaints]
         parked = self._parked + self._loop.put_aside + sum(gerrit.intake.put_aside for gerrit in self._gerrits)
         errors += [f"the thread {name} died {times} times: see the log" for name, times in self._crew.deaths.items()]
+        given_up = sum(outlet.given_up for outlet in self._outlets.values())
+        if given_up:
+            errors.append(f"{given_up} actions could not be done and were given up: see the log")
         if parked:
             errors.append(f"{parked} events could not be worked on and were put aside: see the log")
         return tuple(errors)

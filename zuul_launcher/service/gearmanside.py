@@ -48,9 +48,9 @@ class GearmanSide:
         check = settings.check_job_registration
         self._builds = Builds(self._client, replies.post, clock, check_registration=check)
         merges = Merges(self._client, replies.post, clock)
-        self._merger = Outlet(storage.engine, storage.token, MERGER, clock)
+        self._merger = Outlet(storage.engine, storage.token, MERGER, clock, inbox)
         self._merger.perform = MergerDesk(merges, replies, self._merger.settle).perform
-        self._gearman = Outlet(storage.engine, storage.token, GEARMAN, clock)
+        self._gearman = Outlet(storage.engine, storage.token, GEARMAN, clock, inbox)
         self._desk = GearmanDesk(
             storage.engine,
             storage.token,

@@ -73,13 +73,13 @@ class Gerrit:
             stopping=stopping,
         )
         self._watch = Watch(settings, self.intake.receive, self._note_stream, clock=clock)
-        self.outlet = Outlet(storage.engine, storage.token, gerrit_target(settings.name), clock)
+        self.outlet = Outlet(storage.engine, storage.token, gerrit_target(settings.name), clock, inbox)
         reporters = {
             name: Reporter(commands.run, username=other.user, wait=stopping.wait)
             for (name, other), commands in zip(others.items(), self._commands[1:], strict=True)
         }
         self.outlet.perform = ReportDesk(reporters, inbox, clock).perform
-        self.questions = Outlet(storage.engine, storage.token, query_target(settings.name), clock)
+        self.questions = Outlet(storage.engine, storage.token, query_target(settings.name), clock, inbox)
         self.questions.perform = self._ask
 
     def note_heard(self, at: float | None) -> None:

@@ -15,6 +15,7 @@ from zuul_launcher.db.migrate import upgrade_reporter
 from zuul_launcher.errors import RemoteError, RemoteRefused, RemoteUnavailable
 from zuul_launcher.report.smtp import Mailer
 from zuul_launcher.report.sql import Recorder
+from zuul_launcher.service.inbox import Inbox
 from zuul_launcher.service.outlet import Delivered, Delivery, GivenUp, Outlet
 from zuul_launcher.service.payload import MailPayload, RecordPayload, mail_target, sql_target
 from zuul_launcher.service.storage import Storage
@@ -88,12 +89,14 @@ class Notices:
         self,
         connections: Iterable[Connection],
         storage: Storage,
+        inbox: Inbox,
         clock: Callable[[], float],
         stopping: threading.Event,
     ) -> None:
         """ConfigurationError: the URL of a database cannot be used."""
         self.outlets: list[Outlet] = []
         self._begin: dict[str, Callable[[], None]] = {}  # outlet -> what is done in its thread first
+        self._inbox = inbox
         self._stopping = stopping
         for one in connections:
             if isinstance(one, SmtpConnection):
@@ -104,7 +107,7 @@ class Notices:
                 self._begin[sql_target(one.name)] = desk.begin
 
     def _add(self, storage: Storage, target: str, clock: Callable[[], float]) -> Outlet:
-        outlet = Outlet(storage.engine, storage.token, target, clock)
+        outlet = Outlet(storage.engine, storage.token, target, clock, self._inbox)
         self.outlets.append(outlet)
         return outlet
 
