@@ -142,6 +142,10 @@ def test_a_job_that_cannot_be_expanded_leaves_the_others(tmp_path: Path) -> None
         ["10:29", "project 'p' is not registered"],
     ]
     assert "Missing parameter: 'what'" in report.lines[0]
+    assert report.totals() == (
+        "     3 jobs or projects can not be expanded",
+        "2 of 2 jobs are registered, 0 are not",
+    )
 
 
 def test_of_two_jobs_of_a_name_the_first_counts(tmp_path: Path) -> None:

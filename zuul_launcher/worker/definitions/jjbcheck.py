@@ -1,5 +1,6 @@
 """What of a set of JJB files the worker runs, and what not: for `worker jjb check`, and for a reload."""
 
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ class Report(Struct, frozen=True):
     lines: tuple[str, ...]
     notes: tuple[str, ...]
     parts: Mapping[str, int]
+    broken: int = 0  # jobs and projects that can not be expanded
 
     @property
     def is_complete(self) -> bool:
@@ -32,11 +34,11 @@ class Report(Struct, frozen=True):
     def totals(self) -> tuple[str, ...]:
         """For people: the parts by how many jobs have them, then the jobs."""
         parts = sorted(self.parts.items(), key=lambda one: (-one[1], one[0]))
+        told = [f"{count:6} {'job has' if count == 1 else 'jobs have'} {part}" for part, count in parts]
+        if self.broken:
+            told.append(f"{self.broken:6} jobs or projects can not be expanded")
         missing = self.total - len(self.jobs)
-        return (
-            *(f"{count:6} {'job has' if count == 1 else 'jobs have'} {part}" for part, count in parts),
-            f"{len(self.jobs)} of {self.total} jobs are registered, {missing} are not",
-        )
+        return (*told, f"{len(self.jobs)} of {self.total} jobs are registered, {missing} are not")
 
 
 def check(path: Path, dialect: int = 6, ignore: Sequence[str] = (), known: Known | None = None) -> Report:
@@ -47,7 +49,9 @@ def check(path: Path, dialect: int = 6, ignore: Sequence[str] = (), known: Known
     if dialect not in DIALECTS:
         raise ConfigurationError(f"there is no JJB dialect {dialect}: use 4 or 6")
     try:
-        from zuul_launcher.worker.definitions.jjbfiles import read_jjb_files
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of libraries of the library
+            from zuul_launcher.worker.definitions.jjbfiles import read_jjb_files
     except ModuleNotFoundError as error:
         library = str(error.name).partition(".")[0]
         if library == "zuul_launcher":
@@ -67,4 +71,11 @@ def check(path: Path, dialect: int = 6, ignore: Sequence[str] = (), known: Known
         if translated.job:
             jobs[expanded.name] = translated.job
             notes += [f"{expanded.name}: {one.part}: {one.text}" for one in translated.notes]
-    return Report(jobs=jobs, total=len(files.jobs), lines=tuple(lines), notes=tuple(notes), parts=dict(parts))
+    return Report(
+        jobs=jobs,
+        total=len(files.jobs),
+        lines=tuple(lines),
+        notes=tuple(notes),
+        parts=dict(parts),
+        broken=len(files.refused),
+    )

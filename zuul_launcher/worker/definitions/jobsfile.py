@@ -56,12 +56,14 @@ def read_jobs_file(path: Path, known: Known, others: dict[str, Place]) -> JobsFi
     if problems.errors:
         return JobsFile(errors=problems.errors)
     jobs: dict[str, Job] = {}
+    places = dict(others)
     refused: list[Problem] = []
     for node in nodes:
-        job, wrong = _job(str(path), node, known, defaults, others | {one.name: one.place for one in jobs.values()})
+        job, wrong = _job(str(path), node, known, defaults, places)
         refused += wrong
         if job:
             jobs[job.name] = job
+            places[job.name] = job.place
     return JobsFile(jobs=jobs, refused=tuple(refused))
 
 
