@@ -1,6 +1,5 @@
 """The pages of a manager in a real browser."""
 
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -149,25 +148,38 @@ def test_the_window_follows_the_end_until_the_reader_looks_back(screen: Screen) 
     screen.wait(lambda: screen.is_seen("#L401"))
 
 
+WATCHED = """
+    const waiting = window.waiting = new Set();  // timers and requests that may yet lead to more
+    const { setTimeout, clearTimeout, fetch } = window;
+    window.setTimeout = (work, ...rest) => {
+      const timer = setTimeout((...all) => { waiting.delete(timer); work(...all); }, ...rest);
+      waiting.add(timer);
+      return timer;
+    };
+    window.clearTimeout = (timer) => { waiting.delete(timer); clearTimeout(timer); };
+    window.fetch = async (...all) => {
+      const request = {};
+      waiting.add(request);
+      try { return await fetch(...all); } finally { setTimeout(() => waiting.delete(request), 100); }
+    };
+"""
+
+
 def test_nothing_is_asked_for_while_the_page_is_hidden(screen: Screen) -> None:
     desk = screen.desk
     desk.begin()
     desk.write("first\n")
     screen.open("job/unit/1/console")
     screen.wait(lambda: screen.texts() == ["first"])
-    screen.run(
-        """window.asked = 0;
-        const fetch = window.fetch;
-        window.fetch = (...all) => { window.asked += 1; return fetch(...all); };
-        Object.defineProperty(document, "hidden", { configurable: true, get: () => true });
-        document.dispatchEvent(new Event("visibilitychange"));"""
-    )
+    screen.run(WATCHED)
     desk.write("second\n")
-    time.sleep(3)  # nothing happens: there is no condition to wait for
-    assert screen.run("return window.asked") <= 1  # one may have been on its way
-    assert screen.rows() <= 2
-    screen.run("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
+    screen.wait(lambda: screen.rows() == 2 and screen.run("return window.waiting.size"))
+    screen.run("Object.defineProperty(document, 'hidden', { configurable: true, get: () => true })")
+    screen.run("document.dispatchEvent(new Event('visibilitychange'))")
+    screen.wait(lambda: screen.run("return window.waiting.size") == 0)
     desk.write("third\n")
+    assert screen.texts() == ["first", "second"]
+    screen.run("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
     screen.wait(lambda: screen.texts() == ["first", "second", "third"])
 
 
