@@ -42,6 +42,7 @@ def test_one_at_a_time_has_the_turn() -> None:
     monitor = Monitor("n", 4)
     first, second = askers(monitor, 2)
     assert (first.turns, second.turns) == (1, 0)
+    assert (monitor.has_turn(first), monitor.has_turn(second)) == (True, False)
     monitor.give_back(first)
     assert (first.turns, second.turns) == (1, 1)
 

@@ -169,6 +169,23 @@ def test_a_function_that_was_not_offered_is_failed_and_the_next_job_runs(script:
         peer.send(Command.NO_JOB)
 
 
+def test_a_job_that_was_not_asked_for_is_failed_and_the_one_that_was_goes_on(script: ScriptedServer) -> None:
+    """D21. No server should do it; it would wait for the first to end, unseen."""
+    script.answers_grabs = False
+    with world_at(script.port, a_node("n", executors=1), a_job("P")) as world:
+        peer = script.peer("n_exec-0")
+        peer.wait_for(Command.GRAB_JOB_UNIQ)
+        peer.assign("build:P", "H:1", "u1")
+        peer.assign("build:P", "H:2", "u2")
+        peer.wait_for(Command.WORK_FAIL)
+        world.builds.finish(world.builds.wait_for(1)[0])
+        peer.wait_for(Command.GRAB_JOB_UNIQ, 2)
+        peer.send(Command.NO_JOB)
+        peer.asleep()
+        assert (peer.names(Command.WORK_FAIL), peer.names(Command.WORK_COMPLETE)) == (["H:2"], ["H:1"])
+        assert world.builds.uniques() == ["u1"]
+
+
 def test_a_job_that_was_on_its_way_when_it_was_disabled_is_run(script: ScriptedServer) -> None:
     """A5: late assignment. Its function is taken back after its end: gearmand would queue it anew."""
     script.answers_grabs = False

@@ -43,20 +43,17 @@ class Executor(WorkerConnection):
         self._monitor = monitor
         self._knows = knows
         self._assigned = assigned
-        self._asked = 0  # times that a turn was asked for, or ended
         self._delivery: HandleDelivery | None = None  # of the job that it has
 
     def take_turn(self) -> None:
-        self._asked += 1
-        self._monitor.ask(self, partial(self.call, partial(self._granted, self._asked)))
+        self._monitor.ask(self, partial(self.call, self._granted))
 
-    def _granted(self, asked: int) -> None:
-        """Of an earlier question, the turn has been given back already."""
-        if self.turn is Turn.AWAKE and asked == self._asked:
+    def _granted(self) -> None:
+        """It may have been given back since."""
+        if self.turn is Turn.AWAKE and self._monitor.has_turn(self):
             self.grab()
 
     def end_turn(self) -> None:
-        self._asked += 1
         self._monitor.give_back(self)
 
     def given(self, job: GivenJob) -> None:

@@ -84,6 +84,9 @@ class Monitor:
             calls = list(self._serve())
         _run(calls)
 
+    def has_turn(self, asker: Turns) -> bool:
+        return self._turn is asker
+
     def give_back(self, asker: Turns) -> None:
         """End its turn, or its waiting; harmless without either."""
         with self._lock:
