@@ -143,6 +143,9 @@ class Client:
         self.released = threading.Event()
         self._change = threading.Condition()
 
+    def keep_others_out(self) -> None:
+        self.events.append("alone")
+
     def release(self) -> None:
         self.events.append("release")
         self.released.set()

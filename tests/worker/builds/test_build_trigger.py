@@ -8,7 +8,7 @@ from support.build_world import World, job
 from support.waiting import wait_until
 
 from zuul_launcher.errors import RemoteUnavailable
-from zuul_launcher.worker.definitions.job import Shell, Trigger
+from zuul_launcher.worker.definitions.job import Credential, Shell, Trigger
 
 
 class Server:
@@ -58,6 +58,23 @@ def test_builds_are_asked_for_with_their_parameters(worlds: Callable[..., World]
     assert worlds(submit=server).run(job(steps=(step,)), {"P": "1", "KIND": "k"}).result == "SUCCESS"
     assert server.asked == [("a", {"X": "x-1"}, False), ("k-b", {"X": "x-1"}, False)]
     assert server.left == 2
+
+
+def test_variables_stand_in_parameters_but_secrets_do_not(worlds: Callable[..., World]) -> None:
+    """D91."""
+    server = Server()
+    world = worlds(submit=server)
+    step = Trigger(jobs=("a",), parameters={"X": "${JOB_NAME}-${E}-${S}"})
+    wanted = job(steps=(step,), env={"E": "env"}, credentials=(Credential(variable="S", secret="s"),))
+    world.define(wanted, secrets={"s": {"text": "s3cret"}})
+    assert world.assign().end()["result"] == "SUCCESS"
+    assert server.asked == [("a", {"X": "unit-env-"}, False)]
+
+
+def test_a_step_that_is_not_essential_may_fail_to_ask(worlds: Callable[..., World]) -> None:
+    server = Server()
+    server.is_there = False
+    assert worlds(submit=server).run(job(steps=(Trigger(jobs=("a",), essential=False),))).result == "SUCCESS"
 
 
 def test_parameters_of_the_build_are_passed_on_if_that_is_wanted(worlds: Callable[..., World]) -> None:

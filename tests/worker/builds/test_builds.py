@@ -274,7 +274,7 @@ def test_a_node_goes_offline_before_the_last_packets_leave(world: World, value: 
     world.define(job("exit 0"))
     client = world.assign(payload={"OFFLINE_NODE_WHEN_COMPLETE": value})
     assert client.end()["result"] == "SUCCESS"
-    assert client.events == ["data", "status", "offline", "complete", "release"]
+    assert client.events == ["alone", "data", "status", "offline", "complete", "release"]
 
 
 @pytest.mark.parametrize("value", ["0", "false", "", False, None])
@@ -283,6 +283,16 @@ def test_a_node_stays_online_if_that_is_not_asked_for(world: World, value: Any) 
     world.define(job("exit 0"))
     world.assign(payload={"OFFLINE_NODE_WHEN_COMPLETE": value}).end()
     assert world.node.offline == []
+    assert "alone" not in world.node.events
+
+
+def test_a_job_may_take_its_node_offline_by_a_default_of_its_own(world: World) -> None:
+    world.define(job("exit 0", params={"OFFLINE_NODE_WHEN_COMPLETE": "1"}))
+    client = world.assign()
+    client.end()
+    assert client.events == ["alone", "data", "status", "offline", "complete", "release"]
+    world.assign(payload={"OFFLINE_NODE_WHEN_COMPLETE": "0"}).end()
+    assert len(world.node.offline) == 1
 
 
 @pytest.mark.parametrize("script", ["exit 1", "sleep 1000"])

@@ -48,7 +48,8 @@ class Bench(Struct, kw_only=True):
     console: Console
     limits: Limits
     abort: Abort
-    texts: Mapping[str, str]  # parameters, for `${NAME}`
+    texts: Mapping[str, str]  # parameters
+    words: Mapping[str, str]  # what `${NAME}` can stand for: parameters and variables, but no secrets
     variables: dict[str, str]
     cookie: str
     clock: float = 0.0  # Unix time of the node's file system when the build began there

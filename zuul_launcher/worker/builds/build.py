@@ -13,6 +13,7 @@ from typing import Literal
 from zuul_launcher.worker.builds.abort import Abort, Reason
 from zuul_launcher.worker.builds.announcement import progress
 from zuul_launcher.worker.builds.console import Console
+from zuul_launcher.worker.builds.parameters import Parameters
 from zuul_launcher.worker.parts import Assignment, BuildRecord, Delivery, Slot, StopState
 
 State = Literal["new", "queued", "running", "publishing", "over"]
@@ -23,8 +24,9 @@ log = logging.getLogger("zuul_launcher.worker.builds")
 class Build:
     """`unique`: that of the client, or one of ours. From any thread."""
 
-    def __init__(self, assignment: Assignment, unique: str, clock: Callable[[], float]) -> None:
+    def __init__(self, assignment: Assignment, parameters: Parameters, unique: str, clock: Callable[[], float]) -> None:
         self.assignment = assignment
+        self.parameters = parameters
         self.unique = unique
         self.steps = Abort()
         self.publishers = Abort()  # they run after an abort of the steps, and are aborted in their turn

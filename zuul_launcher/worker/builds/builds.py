@@ -82,15 +82,27 @@ class Builds:
 
     def assigned(self, assignment: Assignment, slot: Slot, delivery: Delivery) -> None:
         """Returns at once. From here on slot and delivery are ours to end."""
-        self._take(assignment, slot, delivery)
+        try:
+            parameters = read(assignment.payload)
+        except BadPayload as error:
+            delivery.exception(str(error))
+            slot.release()
+            return
+        if self._is_node_to_go(assignment.job, parameters):
+            slot.keep_others_out()
+        self._take(assignment, parameters, slot, delivery)
 
-    def _take(self, assignment: Assignment, slot: Slot, delivery: Delivery) -> Build:
+    def _is_node_to_go(self, name: str, parameters: Parameters) -> bool:
+        job = self._definitions().jobs.get(name)
+        return is_true({**({} if job is None else job.params), **parameters.texts}, OFFLINE)
+
+    def _take(self, assignment: Assignment, parameters: Parameters, slot: Slot, delivery: Delivery) -> Build:
         unique = assignment.unique or uuid4().hex
         with self._change:
             build = self._builds.get((assignment.job, unique))
             is_new = build is None
             if build is None:
-                build = self._builds[assignment.job, unique] = Build(assignment, unique, self._clock)
+                build = self._builds[assignment.job, unique] = Build(assignment, parameters, unique, self._clock)
         build.attach(delivery, slot)
         if not is_new:
             log.info("%s: the build %s is adopted: it runs already", assignment.job, unique)
@@ -127,7 +139,7 @@ class Builds:
         payload = json.dumps(dict(parameters)).encode()
         assignment = Assignment(job=job, unique=uuid4().hex, payload=payload, worker=worker, node=node)
         delivery = HandDelivery()
-        return ByHand(self._take(assignment, slot, delivery), delivery)
+        return ByHand(self._take(assignment, read(payload), slot, delivery), delivery)
 
     def running(self) -> Sequence[RunningBuild]:
         return [
@@ -196,18 +208,12 @@ class Builds:
         if job is None:
             build.conclude(lambda delivery: delivery.fail())
             return
-        try:
-            parameters = read(assignment.payload)
-        except BadPayload as error:
-            reason = str(error)
-            build.conclude(lambda delivery: delivery.exception(reason))
-            return
-        self._begin(build, parameters)
+        self._begin(build)
         played = Played()
         try:
-            played = self._play(build, job, parameters, definitions)
+            played = self._play(build, job, definitions)
         finally:
-            self._end(build, played, is_true({**job.params, **parameters.texts}, OFFLINE))
+            self._end(build, played, is_true({**job.params, **build.parameters.texts}, OFFLINE))
 
     def _stored(self, assignment: Assignment) -> BuildRecord | None:
         if not assignment.unique:
@@ -215,7 +221,7 @@ class Builds:
         found = self._history.find_unique(assignment.unique, self._clock() - self._limits.result_memory)
         return found if found is not None and found.job == assignment.job else None
 
-    def _begin(self, build: Build, parameters: Parameters) -> None:
+    def _begin(self, build: Build) -> None:
         assignment = build.assignment
         record = self._history.begin(
             BuildRecord(
@@ -225,24 +231,24 @@ class Builds:
                 node=assignment.node,
                 worker=assignment.worker,
                 started_at=self._clock(),
-                parameters=parameters.values,
+                parameters=build.parameters.values,
             )
         )
         node, labels = self._node(assignment.node)
         data = announcement.started(self._manager, record.job, record.number, assignment.worker, node, labels)
         build.announce(data, record)
 
-    def _play(self, build: Build, job: Job, parameters: Parameters, definitions: Definitions) -> Played:
+    def _play(self, build: Build, job: Job, definitions: Definitions) -> Played:
         assert build.record is not None, "it has begun"
         folder: BuildFolder = build_folder(self._folder, job.name, build.record.number)
         console = Console(folder, self._limits, self._clock)
         build.open(console)
         try:
             node = self._nodes(build.assignment.node)
-            sent = parameters.texts.get("ZUUL_UUID", build.unique)
+            sent = build.parameters.texts.get("ZUUL_UUID", build.unique)
             if sent != build.unique:
                 console.note(f"[ZUUL_UUID is {sent}, but the id of this build is {build.unique}]")
-            return Play(build, job, parameters, definitions, node, console, folder, self._around).run()
+            return Play(build, job, definitions, node, console, folder, self._around).run()
         except NodeLost as error:
             console.note(f"[no result: {error}]")
             return Played()

@@ -36,7 +36,7 @@ def copy_files(bench: Bench, publisher: Copy, sites: Mapping[str, Site], so_far:
     try:
         with opened(site_of(publisher, sites), bench.limits.connect_timeout, bench.abort.check) as site:
             for number, part in enumerate(parts):
-                target = below(expand(part.target, bench.texts))
+                target = below(expand(part.target, bench.words))
                 found = staging / str(number)
                 fetch(bench, [part.source], part.excludes, found, seconds)
                 count = 0
@@ -54,7 +54,7 @@ def copy_files(bench: Bench, publisher: Copy, sites: Mapping[str, Site], so_far:
 def copy_console(
     publisher: Copy,
     sites: Mapping[str, Site],
-    texts: Mapping[str, str],
+    words: Mapping[str, str],
     folder: BuildFolder,
     so_far: str | None,
     limits: Limits,
@@ -67,7 +67,7 @@ def copy_console(
     try:
         with opened(site_of(publisher, sites), limits.connect_timeout, abort.check) as site:
             for part in parts:
-                site.put(folder.console, below(expand(part.target, texts)) / CONSOLE)
+                site.put(folder.console, below(expand(part.target, words)) / CONSOLE)
     except OSError as error:
         raise NotPublished(f"the site {publisher.site}: {error}") from error
 

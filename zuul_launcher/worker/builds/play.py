@@ -28,7 +28,6 @@ from zuul_launcher.worker.builds.credentials import Secrets, secrets_of, ssh_age
 from zuul_launcher.worker.builds.environment import Environment, Facts, compose, problem
 from zuul_launcher.worker.builds.limits import Identity, Limits
 from zuul_launcher.worker.builds.outcome import ABORTED, FAILURE, POST_FAILURE, SUCCESS, applies, worst
-from zuul_launcher.worker.builds.parameters import Parameters
 from zuul_launcher.worker.builds.publish import publish
 from zuul_launcher.worker.builds.scm import check_out
 from zuul_launcher.worker.builds.steps import files, run_steps
@@ -66,7 +65,6 @@ class Play:
         self,
         build: Build,
         job: Job,
-        parameters: Parameters,
         definitions: Definitions,
         node: Node,
         console: Console,
@@ -76,9 +74,9 @@ class Play:
         assert build.record is not None, "a build that is carried out has a number"
         self._build, self._job, self._definitions, self._node = build, job, definitions, node
         self._record: BuildRecord = build.record
-        self._parameters = parameters
+        self._parameters = build.parameters
         self._console, self._folder, self._around = console, folder, surroundings
-        self._texts = {**job.params, **parameters.texts}
+        self._texts = {**job.params, **build.parameters.texts}
         self._secrets = Secrets()
         self._environment = Environment(variables={})
         self._cookie = uuid4().hex
@@ -106,8 +104,13 @@ class Play:
     def _prepare(self) -> None:
         if wrong := problem(self._texts):
             raise ConfigurationError(wrong)
+        self._environment = self._composed("", "")
         self._secrets = secrets_of(self._job, self._definitions.secrets)
         self._console.hide(self._secrets.hidden)
+
+    @property
+    def _words(self) -> Mapping[str, str]:
+        return {**self._texts, **self._environment.variables}
 
     def _note_wait(self) -> None:
         self._console.note("[waiting for other builds that have what this one needs]")
@@ -161,6 +164,7 @@ class Play:
             limits=self._around.limits,
             abort=self._build.steps,
             texts=self._texts,
+            words=self._words,
             variables={**self._environment.variables, **variables_of(self._secrets, place.temporary)},
             cookie=self._cookie,
             clock=place.clock,
@@ -168,7 +172,13 @@ class Play:
         )
 
     def _files(self, workspace: FilePath, temporary: FilePath) -> dict[str, tuple[bytes, int]]:
-        """Which depends on where it is: the environment does."""
+        """Which depend on where it is: the environment does."""
+        self._environment = self._composed(str(workspace), str(temporary))
+        sent = json.dumps(dict(self._parameters.values), indent=1).encode()
+        long = {name: (text.encode(), 0o600) for name, text in self._environment.files.items()}
+        return {**files(self._job), **long, **self._secrets.files, PARAMETERS: (sent, 0o600)}
+
+    def _composed(self, workspace: str, temporary: str) -> Environment:
         facts = Facts(
             job=self._job.name,
             number=self._record.number,
@@ -176,15 +186,11 @@ class Play:
             is_built_in=self._node.is_built_in,
             labels=self._node.labels,
             executor=self._build.executor,
-            workspace=str(workspace),
-            temporary=str(temporary),
+            workspace=workspace,
+            temporary=temporary,
             cookie=self._cookie,
         )
-        node_variables = self._node.definition.env
-        self._environment = compose(self._job, self._texts, facts, self._around.manager, node_variables)
-        sent = json.dumps(dict(self._parameters.values), indent=1).encode()
-        long = {name: (text.encode(), 0o600) for name, text in self._environment.files.items()}
-        return {**files(self._job), **long, **self._secrets.files, PARAMETERS: (sent, 0o600)}
+        return compose(self._job, self._texts, facts, self._around.manager, self._node.definition.env)
 
     def _work(self, bench: Bench, is_last: bool) -> Played:
         with ExitStack() as stack:
@@ -232,7 +238,7 @@ class Play:
                 copy_console(
                     publisher,
                     self._definitions.sites,
-                    self._texts,
+                    self._words,
                     self._folder,
                     result,
                     self._around.limits,

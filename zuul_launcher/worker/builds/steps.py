@@ -75,7 +75,7 @@ def run_step(bench: Bench, step: Step, submit: Submit, left: Left) -> str | None
         found = TIMED_OUT
     finally:
         bench.console.flush()
-    return SUCCESS if isinstance(step, Shell) and not step.essential else found
+    return found if step.essential else SUCCESS
 
 
 def _shell(bench: Bench, step: Shell, seconds: float | None) -> str:

@@ -31,8 +31,8 @@ def trigger(bench: Bench, step: Trigger, submit: Submit, seconds: float | None) 
     """The worst result of the builds, if the step waits for them. Raises TimeLimit, Aborted."""
     left = deadline(seconds)
     parameters = dict(bench.texts) if step.pass_parameters else {}
-    parameters |= {name: expand(text, bench.texts) for name, text in step.parameters.items()}
-    jobs = [expand(job, bench.texts) for job in step.jobs]
+    parameters |= {name: expand(text, bench.words) for name, text in step.parameters.items()}
+    jobs = [expand(job, bench.words) for job in step.jobs]
     submitted: list[Submitted] = []
     try:
         for job in jobs:
