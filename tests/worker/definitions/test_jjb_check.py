@@ -41,7 +41,7 @@ def checked(folder: Path, text: str, dialect: int = 6) -> Report:
 
 
 def test_a_job_with_a_part_that_has_no_translation_is_not_registered_but_listed() -> None:
-    """95. JJB pipeline job: not registered, listed by `jjb check`, exit 1. (The exit is that of the command.)"""
+    """D95. JJB pipeline job: not registered, listed by `jjb check`, exit 1. (The exit is that of the command.)"""
     report = check(FOLDER / "pipeline.yaml")
     assert set(report.jobs) == {"plain"}
     assert not report.is_complete
@@ -181,7 +181,7 @@ def test_of_two_jobs_of_a_name_the_first_counts(tmp_path: Path) -> None:
     ],
 )
 def test_files_that_can_not_be_read_are_refused_as_a_whole(tmp_path: Path, text: str, message: str) -> None:
-    """79. Reload with a broken file: old jobs stay, error reported. (Whoever reloads keeps what it has.)"""
+    """D79. Reload with a broken file: old jobs stay, error reported. (Whoever reloads keeps what it has.)"""
     with pytest.raises(FileErrors) as caught:
         checked(tmp_path, text)
     assert str(caught.value).startswith(f"{tmp_path}/jobs.yaml:{message}")

@@ -288,14 +288,14 @@ def test_a_part_that_is_supported_becomes_what_it_means(tmp_path: Path, part: st
 
 @pytest.mark.parametrize(("part", "expected"), UNSUPPORTED)
 def test_a_part_that_is_not_supported_keeps_the_job_out(tmp_path: Path, part: str, expected: str) -> None:
-    """95. What has no translation is listed, and its job not registered."""
+    """D95. What has no translation is listed, and its job not registered."""
     job, (line,) = translated(tmp_path, part)
     assert job is None
     assert line.removeprefix("a: ").removeprefix("x:y/a: ").startswith(expected), line
 
 
 def test_the_console_is_copied_though_the_build_failed_if_so_said(tmp_path: Path) -> None:
-    """96. `scp` with copy-console: what is copied last is the console, for failed builds, too."""
+    """D96. `scp` with copy-console: what is copied last is the console, for failed builds, too."""
     part = "publishers: [scp: {site: s, files: [{target: x, copy-console: true, copy-after-failure: true}]}]"
     job, _ = translated(tmp_path, part)
     assert job is not None

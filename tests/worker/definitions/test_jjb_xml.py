@@ -58,7 +58,7 @@ def test_the_same_jobs_come_of_it(made: dict[str, ET.Element], jobs: dict[str, J
 def test_the_steps_are_those_of_the_xml_in_its_order(
     made: dict[str, ET.Element], jobs: dict[str, Job], name: str
 ) -> None:
-    """94. JJB sample with shell, postbuildscript, archive, timeout, scp: the same steps in order as JJB's XML."""
+    """D94. JJB sample with shell, postbuildscript, archive, timeout, scp: the same steps in order as JJB's XML."""
     builders = made[name].find("builders")
     assert builders is not None
     expected = steps_in(builders)
@@ -70,7 +70,7 @@ def test_the_steps_are_those_of_the_xml_in_its_order(
 def test_the_publishers_are_those_of_the_xml_in_its_order(
     made: dict[str, ET.Element], jobs: dict[str, Job], name: str
 ) -> None:
-    """94. The same for what runs after the steps. 96. The console is copied where the XML says so."""
+    """D94, D96. The same for what runs after the steps. The console is copied where the XML says so."""
     publishers = made[name].find("publishers")
     assert publishers is not None
     assert [plain_publisher(one) for one in jobs[name].publish] == [
@@ -82,7 +82,7 @@ def test_the_publishers_are_those_of_the_xml_in_its_order(
 def test_what_stands_around_the_steps_is_that_of_the_xml(
     made: dict[str, ET.Element], jobs: dict[str, Job], name: str
 ) -> None:
-    """94. The same for the time limit, the credentials and the node."""
+    """D94. The same for the time limit, the credentials and the node."""
     root, job = made[name], jobs[name]
     assert str(job.node or "") == root.findtext("assignedNode", "")
     assert str(job.concurrent).lower() == root.findtext("concurrentBuild")

@@ -262,7 +262,7 @@ def jobs_with(addition: str) -> str:
 
 @pytest.mark.parametrize(("name", "addition", "place", "message"), REFUSED, ids=_IDS)
 def test_a_mistake_refuses_its_job_alone(tmp_path: Path, name: str, addition: str, place: str, message: str) -> None:
-    """10. Bad expression: that project is refused with position, others stay. 11. Name with `:` refused at load."""
+    """D10, D11. Bad expression: that project is refused with position, others stay. Name with `:` refused at load."""
     found = definitions(tmp_path, jobs_with(addition))
     assert set(found.jobs) == {"first", "last"}
     (problem, *more) = found.problems
@@ -312,7 +312,7 @@ def test_every_job_that_shares_a_mistake_by_an_alias_is_refused(tmp_path: Path) 
     ],
 )
 def test_a_mistake_outside_of_jobs_refuses_the_file(tmp_path: Path, text: str, place: str, message: str) -> None:
-    """79. Reload with a broken file: old jobs stay, error reported. (Whoever reloads keeps what it has.)"""
+    """D79. Reload with a broken file: old jobs stay, error reported. (Whoever reloads keeps what it has.)"""
     with pytest.raises(FileErrors) as caught:
         definitions(tmp_path, text)
     assert str(caught.value).startswith(f"{tmp_path}/jobs.yaml:{place}: {message}")

@@ -94,7 +94,7 @@ def test_its_text_is_what_was_written() -> None:
     ],
 )
 def test_what_is_no_expression_is_refused_with_its_column(text: str, column: int, message: str) -> None:
-    """10. Bad expression: refused with position."""
+    """D10. Bad expression: refused with position."""
     with pytest.raises(ExpressionError, match="column") as caught:
         parse(text)
     assert (caught.value.column, message in caught.value.message) == (column, True), caught.value.message

@@ -115,7 +115,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("name", "text", "place", "message"), WRONG, ids=[one[0] for one in WRONG])
 def test_a_mistake_refuses_the_file(tmp_path: Path, name: str, text: str, place: str, message: str) -> None:
-    """79. Reload with a broken file: old jobs stay, error reported. (Whoever reloads keeps what it has.)"""
+    """D79. Reload with a broken file: old jobs stay, error reported. (Whoever reloads keeps what it has.)"""
     with pytest.raises(FileErrors) as caught:
         definitions(tmp_path, text)
     (problem,) = caught.value.problems

@@ -36,7 +36,7 @@ def test_each_form_is_read(tmp_path: Path) -> None:
 
 
 def test_no_value_is_in_a_repr(tmp_path: Path) -> None:
-    """91. Secret values never occur in console, WORK_DATA or API. (They are kept from logs and tracebacks here.)"""
+    """D91. Secret values never occur in console, WORK_DATA or API. (They are kept from logs and tracebacks here.)"""
     found = definitions(tmp_path, ALL)
     shown = f"{found!r} {found} {found.secrets} {found.secrets['token']!r} {found.secrets['account']}"
     assert "account" in shown
