@@ -16,6 +16,8 @@ from support.waiting import wait_until
 from zuul_launcher.errors import RequestError
 from zuul_launcher.remoting import Channel
 from zuul_launcher.remoting.errors import HandshakeFailed
+from zuul_launcher.worker.builds.build import Build
+from zuul_launcher.worker.builds.parameters import Parameters
 from zuul_launcher.worker.definitions.job import Artifacts, Script, Shell
 from zuul_launcher.worker.parts import Assignment
 
@@ -498,3 +500,15 @@ def test_what_is_assigned_while_the_manager_ends_has_no_result(world: World) -> 
     world.builds.abort_all()
     assert world.assign().end()["result"] is None
     assert not (world.place / "workspace").exists()
+
+
+def test_who_comes_between_the_end_of_a_build_and_its_removal_is_told_the_end() -> None:
+    """D67."""
+    build = Build(_assignment("u1"), Parameters(), "u1", lambda: 0.0)
+    first, second = Client(), Client()
+    build.attach(first, first)
+    build.conclude(lambda delivery: delivery.complete(b"{}"))
+    build.conclude(lambda delivery: delivery.fail())
+    build.attach(second, second)
+    assert first.events == second.events == ["complete", "release"]
+    assert build.ask("stopped") == "finished"
