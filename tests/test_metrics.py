@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 from support.waiting import wait_until
 
-from zuul_launcher.cli.scheduler import statsd_of
 from zuul_launcher.errors import ConfigurationError
-from zuul_launcher.metrics import METRICS, WAITING, Measurement, Metrics, statsd_lines
+from zuul_launcher.metrics import METRICS, WAITING, Measurement, Metrics, statsd_lines, statsd_of
 
 OPERATIONS = Path(__file__).parent.parent / "doc" / "operations.rst"
 

@@ -12,7 +12,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import prometheus_client
@@ -20,6 +20,9 @@ from msgspec import Struct
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, Summary
 from prometheus_client.exposition import generate_latest
 
+from zuul_launcher.errors import ConfigurationError
+
+STATSD_PORT = 8125
 RESOLVED_SECONDS = 300.0  # how long the address of the statsd host is believed
 RETRY_SECONDS = 10.0  # after which an address that was not found is asked for again
 WAITING = 10_000  # lines that wait to be sent, at most
@@ -220,6 +223,16 @@ class Statsd:
         if not self._troubled:
             log.warning("statsd %s:%d: %s", self._host, self._port, trouble)
         self._troubled = True
+
+
+def statsd_of(environment: Mapping[str, str]) -> tuple[str, int] | None:
+    """Host and port of STATSD_HOST and STATSD_PORT, as v2 has them; None: nobody wants to be told."""
+    host, port = environment.get("STATSD_HOST"), environment.get("STATSD_PORT") or str(STATSD_PORT)
+    if not host:
+        return None
+    if not port.isascii() or not port.isdigit() or not 1 <= int(port[:9]) <= 65535:
+        raise ConfigurationError(f"STATSD_PORT={port!r} in the environment is no port: give 1 to 65535")
+    return host, int(port)
 
 
 def statsd_lines(measurement: Measurement) -> list[bytes]:

@@ -2,7 +2,10 @@
 
 import json
 import logging
-from collections.abc import Callable
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TypeVar, cast
 
@@ -13,11 +16,14 @@ from rich.text import Text
 from zuul_launcher.cli.tables import table, visible
 from zuul_launcher.errors import ConfigurationError, RemoteError
 from zuul_launcher.gearman import probe
+from zuul_launcher.gearman.measured import Measured
 from zuul_launcher.gearman.server import Options, run
+from zuul_launcher.metrics import Statsd, statsd_of
 
 DEFAULT_SERVER = "127.0.0.1"
 DEFAULT_PORT = 4730
 CALL_SECONDS = 3600.0
+STATSD_SECONDS = 5.0  # for what waits to be sent at the end
 _STYLES = {
     "created": "dim",
     "status": "cyan",
@@ -162,6 +168,23 @@ def gearman(address: str | None, port: int, grace: float) -> None:
     """Run the built-in Gearman server in the foreground."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        run(address, port, options=Options(grace_seconds=grace))
+        with _measured(statsd_of(os.environ)) as observer:
+            run(address, port, options=Options(grace_seconds=grace), observer=observer)
     except ConfigurationError as error:
         raise click.UsageError(str(error)) from error
+
+
+@contextmanager
+def _measured(where: tuple[str, int] | None) -> Iterator[Measured | None]:
+    """Who tells the statsd there what the server does, if there is one."""
+    if where is None:
+        yield None
+        return
+    statsd, stopping = Statsd(*where), threading.Event()
+    sender = threading.Thread(target=statsd.run, args=(stopping,), name="statsd", daemon=True)
+    sender.start()
+    try:
+        yield Measured(statsd.put)
+    finally:
+        stopping.set()
+        sender.join(STATSD_SECONDS)

@@ -4,18 +4,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
 
 import click
 
 from zuul_launcher.cli.signals import on_signals
 from zuul_launcher.cli.stacks import log_stacks
 from zuul_launcher.cli.words import settings_of
-from zuul_launcher.errors import ConfigurationError
+from zuul_launcher.metrics import statsd_of
 from zuul_launcher.service.app import Scheduler
 from zuul_launcher.settings import Settings, require_for
-
-STATSD_PORT = 8125
 
 
 def run(settings: Settings, *, with_gearman: bool = True) -> None:
@@ -33,16 +30,6 @@ def run(settings: Settings, *, with_gearman: bool = True) -> None:
     )
     wanted = with_gearman and settings.gearman_server.start
     scheduler.run(begin=lambda: start_gearman(settings) if wanted else None)
-
-
-def statsd_of(environment: Mapping[str, str]) -> tuple[str, int] | None:
-    """Host and port of STATSD_HOST and STATSD_PORT, as v2 has them; None: nobody wants to be told."""
-    host, port = environment.get("STATSD_HOST"), environment.get("STATSD_PORT") or str(STATSD_PORT)
-    if not host:
-        return None
-    if not port.isascii() or not port.isdigit() or not 1 <= int(port[:9]) <= 65535:
-        raise ConfigurationError(f"STATSD_PORT={port!r} in the environment is no port: give 1 to 65535")
-    return host, int(port)
 
 
 def start_gearman(settings: Settings) -> None:

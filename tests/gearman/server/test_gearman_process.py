@@ -1,5 +1,6 @@
 """The server as a process: what it says, where it listens, how it ends, how many connections it takes."""
 
+import os
 import re
 import signal
 import socket
@@ -10,17 +11,19 @@ from contextlib import contextmanager
 
 import pytest
 from support.gearman_wire import DEADLINE, Wire
+from support.statsd import Statsd
 
 from zuul_launcher.gearman.server.listen import open_sockets
+from zuul_launcher.gearman.server.packets import HEADER, MAGIC_REQUEST, Command
 
 PROGRAM = "from zuul_launcher.cli.gear import gearman; gearman()"
 
 
 @contextmanager
-def started(*options: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+def started(*options: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """The process and the port that it says it listens on."""
     command = [sys.executable, "-c", PROGRAM, "--port", "0", *options]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment}) as process:
         try:
             assert process.stderr is not None
             found = re.search(r"listening on (.+) port (\d+)$", process.stderr.readline().strip())
@@ -73,3 +76,37 @@ def test_a_handle_never_names_a_job_of_an_earlier_process() -> None:
             wire.close()
     assert handles[0] != handles[1]
     assert all(re.fullmatch(rb"H:[^:]+:\d+", handle) and len(handle) < 64 for handle in handles)
+
+
+def test_statsd_is_told_what_it_was_told_by_zuul_2() -> None:
+    with Statsd() as statsd:
+        where = {"STATSD_HOST": "127.0.0.1", "STATSD_PORT": str(statsd.port)}
+        with started("--listen", "127.0.0.1", **where) as (process, port):
+            statsd.hear(*(f"zuul.geard.queue.{name}:0|g".__eq__ for name in ("total", "running", "waiting")))
+            client, worker = Wire(port), Wire(port)
+            client.submit(b"f")
+            client.submit(b"f")
+            worker.send(Command.CAN_DO, b"f")
+            assert worker.grab() is not None
+            worker.send_raw(HEADER.pack(MAGIC_REQUEST, 1000, 0))
+            statsd.hear(
+                "zuul.geard.queue.total:2|g".__eq__,
+                "zuul.geard.queue.running:1|g".__eq__,
+                "zuul.geard.queue.waiting:1|g".__eq__,
+                "zuul.geard.packet.SUBMIT_JOB:1|c".__eq__,
+                re.compile(r"zuul\.geard\.packet\.CAN_DO:\d+\.\d\d\d\|ms").fullmatch,
+                "zuul.geard.packet.UNKNOWN:1|c".__eq__,
+            )
+            client.close()
+            worker.close()
+            process.terminate()
+            assert process.wait(DEADLINE) == 0
+    assert sum(line == "zuul.geard.packet.SUBMIT_JOB:1|c" for line in statsd.lines) == 2
+
+
+def test_a_port_of_statsd_that_is_none_is_refused() -> None:
+    environment = {**os.environ, "STATSD_HOST": "127.0.0.1", "STATSD_PORT": "many"}
+    command = [sys.executable, "-c", PROGRAM, "--port", "0"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=DEADLINE, check=False)
+    assert done.returncode == 2
+    assert "STATSD_PORT='many'" in done.stderr

@@ -25,13 +25,16 @@ class QueueMachine(RuleBasedStateMachine):
         self.queued: list[Job] = []
         self.running: dict[Job, Peer] = {}
 
-    @rule(client=st.integers(0, 2), function=FUNCTIONS, unique=st.sampled_from([b"", b"1", b"2"]),
-          priority=st.sampled_from(Priority), background=st.booleans())
+    @rule(
+        client=st.integers(0, 2),
+        function=FUNCTIONS,
+        unique=st.sampled_from([b"", b"1", b"2"]),
+        priority=st.sampled_from(Priority),
+        background=st.booleans(),
+    )
     def submit(self, client: int, function: bytes, unique: bytes, priority: Priority, background: bool) -> None:
         before = set(self.queue.jobs)
-        job = self.queue.submit(
-            self.clients[client], Submission(function, unique, b"", priority, background), self.now
-        )
+        job = self.queue.submit(self.clients[client], Submission(function, unique, b"", priority, background), self.now)
         same = [each for each in (*self.queued, *self.running) if each.function == function and each.unique == unique]
         assert (job in same) == bool(unique and same)
         if job.state is JobState.QUEUED and job.handle not in before:
@@ -71,7 +74,9 @@ class QueueMachine(RuleBasedStateMachine):
         self.queue.leave(gone, self.now)
         self.clients[client] = Peer("client", client)
         self.queued = [
-            each for each in self.queued if each.clients or each.background or each.unique  # the rest nobody can find
+            each
+            for each in self.queued
+            if each.clients or each.background or each.unique  # the rest nobody can find
         ]
 
     @rule(worker=st.integers(0, 3))

@@ -14,6 +14,7 @@ from typing import Protocol, cast
 
 from zuul_launcher.gearman.server import admin, commands
 from zuul_launcher.gearman.server.job import Peer
+from zuul_launcher.gearman.server.observer import Observer
 from zuul_launcher.gearman.server.options import Options
 from zuul_launcher.gearman.server.packets import Command, Framing, JunkReceived, Packet, response
 from zuul_launcher.gearman.server.queue import JobQueue
@@ -29,6 +30,7 @@ class Hub(Protocol):
 
     queue: JobQueue
     options: Options
+    observer: Observer
     connections: "dict[Peer, Connection]"
 
     def deliver(self) -> None:
@@ -107,7 +109,9 @@ class Connection(asyncio.Protocol):
     def _perform(self, message: Packet | str) -> None:
         assert self._peer is not None
         if isinstance(message, Packet):
-            commands.perform(self._hub.queue, self._peer, message, self._loop.time())
+            begun = self._loop.time()
+            commands.perform(self._hub.queue, self._peer, message, begun)
+            self._hub.observer.packet(message.name, self._loop.time() - begun)
         else:
             text = admin.answer(self._hub.queue, self._hub.connections, message)
             self._hub.queue.outgoing.append((self._peer, text))

@@ -44,5 +44,9 @@ class Lanes:
     def count(self, function: bytes, priority: Priority) -> int:
         return len(self._lanes[priority].get(function, ()))
 
+    def total(self) -> int:
+        """Jobs of all functions. Counts function by function."""
+        return sum(len(lane) for lanes in self._lanes.values() for lane in lanes.values())
+
     def functions(self) -> set[bytes]:
         return {name for lanes in self._lanes.values() for name in lanes}

@@ -11,6 +11,7 @@ import time
 from zuul_launcher.errors import ConfigurationError
 from zuul_launcher.gearman.server.connection import Connection
 from zuul_launcher.gearman.server.job import Peer
+from zuul_launcher.gearman.server.observer import Observer
 from zuul_launcher.gearman.server.options import Options
 from zuul_launcher.gearman.server.queue import JobQueue
 
@@ -19,12 +20,13 @@ log = logging.getLogger("zuul_launcher.gearman.server")
 BACKLOG = 1024
 HOST_NAME_LENGTH = 32  # libgearman has room for a handle of 63 bytes
 SPARE_DESCRIPTORS = 64
+OBSERVED_SECONDS = 1.0  # between two looks at how many jobs there are, while anything happens
 
 
 class Server:
     """A server in the running event loop. After `start` it listens on `port`."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, observer: Observer | None = None) -> None:
         # Numbers go on from the time: the handle of an earlier process never names a job of this one.
         self.queue = JobQueue(
             handle_prefix=b"H:" + socket.gethostname()[:HOST_NAME_LENGTH].encode("ascii", "replace"),
@@ -33,10 +35,12 @@ class Server:
             hearing_seconds=options.hearing_seconds,
         )
         self.options = options
+        self.observer = observer or Observer()
         self.connections: dict[Peer, Connection] = {}
         self.port = 0
         self._servers: list[asyncio.Server] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._look: asyncio.TimerHandle | None = None
 
     async def start(self, address: str | None, port: int) -> None:
         """Listen. Raises ConfigurationError if the address cannot be used."""
@@ -45,11 +49,13 @@ class Server:
             self.port = opened.getsockname()[1]
             self._servers.append(await loop.create_server(lambda: Connection(self), sock=opened, backlog=BACKLOG))
         log.info("listening on %s port %d", address or "all addresses", self.port)
+        self._look_at_jobs()
 
     async def stop(self) -> None:
         """Close everything; queued jobs are lost with the process, as clients and workers notice."""
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._look):
+            if timer is not None:
+                timer.cancel()
         for server in self._servers:
             server.close()
         for connection in list(self.connections.values()):
@@ -67,11 +73,17 @@ class Server:
             connection = self.connections.get(peer)
             if connection is not None:
                 connection.send(b"".join(parts))
+        if self._look is None:
+            self._look = asyncio.get_running_loop().call_later(OBSERVED_SECONDS, self._look_at_jobs)
         deadline = self.queue.next_deadline
         if deadline is not None and (self._timer is None or self._timer.when() > deadline):
             if self._timer is not None:
                 self._timer.cancel()
             self._timer = asyncio.get_running_loop().call_at(deadline, self._advance)
+
+    def _look_at_jobs(self) -> None:
+        self._look = None
+        self.observer.jobs(self.queue.lanes.total(), self.queue.running.total())
 
     def _advance(self) -> None:
         self._timer = None
@@ -104,17 +116,17 @@ def _open_everywhere(port: int) -> socket.socket:
     return socket.create_server(("", port), backlog=BACKLOG)
 
 
-def run(address: str | None, port: int, *, options: Options | None = None) -> None:
+def run(address: str | None, port: int, *, options: Options | None = None, observer: Observer | None = None) -> None:
     """Serve until SIGTERM or SIGINT. Raises ConfigurationError if the address cannot be used."""
-    asyncio.run(_serve(address, port, options or Options()))
+    asyncio.run(_serve(address, port, options or Options(), observer))
 
 
-async def _serve(address: str | None, port: int, options: Options) -> None:
+async def _serve(address: str | None, port: int, options: Options, observer: Observer | None) -> None:
     allow_descriptors(options.connection_limit + SPARE_DESCRIPTORS)
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    server = Server(options)
+    server = Server(options, observer)
     await server.start(address, port)
     await stopped.wait()
     log.info("stopping, %d jobs are known", len(server.queue.jobs))

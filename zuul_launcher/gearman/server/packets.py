@@ -62,6 +62,9 @@ class Command(enum.IntEnum):
     MASS_DO = 101
 
 
+_KNOWN = frozenset(Command)
+
+
 class JunkReceived(RemoteError):
     """The peer does not speak Gearman; `code` is the error code that it is told before it is closed, empty for none."""
 
@@ -80,6 +83,11 @@ class Packet:
 
     command: int
     body: bytes = b""
+
+    @property
+    def name(self) -> str:
+        """Of its type, as the protocol has it: CAN_DO."""
+        return Command(self.command).name if self.command in _KNOWN else "UNKNOWN"
 
     def arguments(self, count: int) -> list[bytes]:
         """Exactly `count` arguments; the last one takes all that is left, NUL bytes included."""
@@ -144,7 +152,7 @@ class Framing:
         end = HEADER.size + size
         if len(buffer) < end:
             return None
-        packet = Packet(command, bytes(memoryview(buffer)[HEADER.size:end]))
+        packet = Packet(command, bytes(memoryview(buffer)[HEADER.size : end]))
         del buffer[:end]
         return packet
 
