@@ -43,6 +43,7 @@ SUPPORTED: list[tuple[str, str, Any]] = [
     ("builders: []", "concurrent", False),
     ("workspace: /srv/work", "workspace", "/srv/work"),
     ("logrotate: {daysToKeep: 3, numToKeep: -1}", "keep", Keep(days=3, builds=None)),
+    ("logrotate:", "keep", Keep(days=30)),
     ("project-type: freestyle", "name", "a"),
     ("folder: team", "name", "team/a"),
     ("builders: [shell: 'x y']", "steps", (Shell(text="x y"),)),

@@ -106,6 +106,7 @@ WRONG = [
     ("number in env", "nodes: [{name: a, env: {A: 1}}]", "1:28", "expected str (put it in quotes)"),
     ("site without root", "sites: [{name: a}]", "1:9", "required key not provided: 'root'"),
     ("relative root of a site", "sites: [{name: a, root: x}]", "1:25", "expected an absolute path"),
+    ("root of a site below home", "sites: [{name: a, root: ~/x}]", "1:25", "expected an absolute path"),
     ("unknown key of a site", "sites: [{name: a, root: /x, labels: y}]", "1:29", "extra keys not allowed: 'labels'"),
     ("two sites of a name", "sites: [{name: a, root: /x}, {name: a, root: /y}]", "1:30", "Duplicate name: a"),
     ("unknown part", "node: []", "1:1", "did you mean 'nodes'?"),

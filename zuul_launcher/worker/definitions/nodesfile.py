@@ -77,8 +77,17 @@ def _site(reading: Reading, node: Node) -> Site | None:
     name = fields.read("name", lambda one: values.word(reading, one)) if fields else None
     if fields is None or name is None:
         return None
-    root = fields.given("root", lambda one: values.outer_path(reading, one), "")
+    root = fields.given("root", lambda one: _absolute_path(reading, one), "")
     return Site(name=name, root=root, **_address(reading, fields))
+
+
+def _absolute_path(reading: Reading, node: Node) -> str | None:
+    """SFTP knows no `~`."""
+    path = values.plain_text(reading, node)
+    if path is not None and not path.startswith("/"):
+        reading.refuse(node, "expected an absolute path", "begin it with /")
+        return None
+    return path
 
 
 def _executors(reading: Reading, node: Node) -> int | None:
