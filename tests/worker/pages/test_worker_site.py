@@ -5,8 +5,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from conftest import Site
 from support.build_records import EPOCH, ran
+from support.build_site import Site
 from support.build_view import Desk
 
 from zuul_launcher.errors import RemoteUnavailable
