@@ -39,7 +39,8 @@ def _commands() -> Iterator[tuple[str, click.Command]]:
         name, command = waiting.pop()
         yield name, command
         if isinstance(command, click.Group):
-            waiting += [(f"{name} {sub}", one) for sub, one in command.commands.items()]
+            context = click.Context(command)
+            waiting += [(f"{name} {sub}", command.get_command(context, sub)) for sub in command.list_commands(context)]
 
 
 def _words(name: str) -> str:

@@ -1,22 +1,13 @@
 """`zuul-launcher`: the command line. Exit codes: 0 done, 1 the answer is no, 2 usage or configuration error."""
 
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import click
 
 from zuul_launcher import VERSION
-from zuul_launcher.cli.admin import dequeue, enqueue, enqueue_ref, promote, show
-from zuul_launcher.cli.demo import demo
-from zuul_launcher.cli.gear import gear, gearman
-from zuul_launcher.cli.merger import merger
-from zuul_launcher.cli.migrate import migrate
-from zuul_launcher.cli.node import node
-from zuul_launcher.cli.scheduler import scheduler
-from zuul_launcher.cli.serve import serve
-from zuul_launcher.cli.validate import validate
 from zuul_launcher.cli.words import Commands
-from zuul_launcher.cli.worker import worker
 from zuul_launcher.log import set_up
 from zuul_launcher.settings import SEARCH, Settings, load
 
@@ -30,8 +21,40 @@ PROGRAMS = (
 )  # tell what they do; commands only what goes wrong
 NEEDS_NO_FILE = ("demo", "gear", "gearman", "node", "validate")
 
+HOMES = {  # in the order in which they are listed; each is a module of `cli`
+    "demo": "demo",
+    "serve": "serve",
+    "scheduler": "scheduler",
+    "merger": "merger",
+    "gearman": "gear",
+    "worker": "worker",
+    "enqueue": "admin",
+    "enqueue-ref": "admin",
+    "dequeue": "admin",
+    "promote": "admin",
+    "show": "admin",
+    "validate": "validate",
+    "migrate": "migrate",
+    "gear": "gear",
+    "node": "node",
+}
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+
+class LateCommands(Commands):
+    """Imports a command's module when it is asked for: most need a part of the libraries only, and start sooner."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(HOMES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in HOMES:
+            return None
+        module = import_module(f"zuul_launcher.cli.{HOMES[cmd_name]}")
+        found: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        return found
+
+
+@click.group(cls=LateCommands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(VERSION, prog_name="zuul-launcher", message="Zuul version: %(version)s")
 @click.option(
     "-c", "--config", type=click.Path(path_type=Path), help="zuul.conf. [default: /etc/zuul/zuul.conf, ~/zuul.conf]"
@@ -69,26 +92,6 @@ def _log_config(settings: Settings | None, command: str | None) -> Path | None:
             return settings.gearman_server.log_config
         case _:
             return None
-
-
-for command in (
-    demo,
-    serve,
-    scheduler,
-    merger,
-    gearman,
-    enqueue,
-    enqueue_ref,
-    dequeue,
-    promote,
-    show,
-    validate,
-    migrate,
-    gear,
-    node,
-    worker,
-):
-    main.add_command(command)
 
 
 if __name__ == "__main__":
