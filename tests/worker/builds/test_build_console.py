@@ -50,7 +50,7 @@ def test_what_is_no_utf_8_is_replaced_and_characters_may_come_in_parts(tmp_path:
 
 
 def test_the_time_of_each_line_stands_beside(tmp_path: Path) -> None:
-    times = iter([1.0, 2.0, 3.5])
+    times = iter([1.0, 3.5])
     with console(tmp_path, clock=lambda: next(times)) as (out, text):
         out.write(b"a\nb")
         out.write(b"b\r")

@@ -158,6 +158,14 @@ def test_a_step_over_its_time_is_ended_with_all_its_processes(world: World) -> N
     assert not is_alive(int((ran.workspace / "child").read_text()))
 
 
+def test_a_step_over_its_time_is_gone_before_anything_else_runs(world: World) -> None:
+    """D41."""
+    after = Script(steps=(Shell(text='#!/bin/sh\nkill -0 "$(cat self)" || echo gone'),))
+    ran = world.run(job("#!/bin/bash\necho $$ > self; exec sleep 1000", timeout=0.5, publish=(after,)))
+    assert ran.result == "TIMED_OUT"
+    assert "gone\n" in ran.console
+
+
 def test_the_time_is_that_of_all_steps(world: World) -> None:
     """D41."""
     steps = (Shell(text="sleep 1000"), Shell(text="echo later", when=("always",)))
@@ -220,6 +228,18 @@ def test_a_process_that_holds_the_output_holds_no_build(world: World) -> None:
     assert "told\n" in ran.console
     assert "was left running" in ran.console
     wait_until(lambda: not is_alive(int((ran.workspace / "child").read_text())))
+
+
+def test_a_process_that_writes_for_ever_holds_no_build(world: World) -> None:
+    ran = world.run(job("#!/bin/bash\nwhile true; do echo tick; sleep 0.02; done &\necho told"))
+    assert ran.result == "SUCCESS"
+    assert "was left running" in ran.console
+
+
+def test_all_output_of_a_step_arrives_however_much_it_is(world: World) -> None:
+    """D82."""
+    ran = world.run(job("#!/bin/sh\nseq 1 300000"))
+    assert ran.console == "".join(f"{number}\n" for number in range(1, 300001)) + "Finished: SUCCESS\n"
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,8 @@ from zuul_launcher.worker.definitions.job import Job
 from zuul_launcher.worker.parts import NodeLost
 from zuul_launcher.worker.places import BuildFolder
 
+PATIENCES = 5  # how often more output is waited for
+
 
 class TimeLimit(ZuulLauncherError):
     """A process did not end within its time, and was ended."""
@@ -164,17 +166,20 @@ def _end(bench: Bench, proc: Proc) -> None:
 
 
 def _wait_output(bench: Bench, proc: Proc, seen: Seen) -> None:
-    """All that the process wrote; what it left behind may hold its streams for ever, and is not waited for."""
-    while True:
-        before = seen.count
+    """All that the process wrote. What it left behind may write for ever, or hold its streams: that is not waited for.
+
+    No more than a window of the channel can have been on the way when the process ended."""
+    before = seen.count
+    for _ in range(PATIENCES):
         try:
             proc.join(bench.limits.output_patience)
             return
         except TimeoutError:
-            if seen.count == before:
-                bench.console.note("[a process that was left running holds the output: going on without it]")
-                return
             bench.abort.check()
+            if seen.count == before:
+                break
+            before = seen.count
+    bench.console.note("[a process that was left running holds the output: going on without it]")
 
 
 def deadline(seconds: float | None, clock: Callable[[], float] = time.monotonic) -> Callable[[], float | None]:

@@ -6,8 +6,10 @@ ends a step. Readers follow without polling.
 """
 
 import codecs
+import itertools
 import logging
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +19,7 @@ from zuul_launcher.worker.builds.mask import Masker
 from zuul_launcher.worker.places import BuildFolder
 
 CHUNK = 64 * 1024
+_LINE = re.compile(rb"[^\n]*\n|[^\n]+")
 OWN_BYTES = 1 << 20  # of our own words, beyond the limit
 
 log = logging.getLogger("zuul_launcher.worker.builds.console")
@@ -124,46 +127,44 @@ class Console:
         self._store(data)
 
     def _store(self, data: bytes) -> None:
-        now = round(self._clock() * 1000)
-        pieces: list[bytes] = []
-        starts: list[int] = []
-        at = self._size
-        for line in data.splitlines(keepends=True) if b"\r" not in data else _lines(data):
-            for piece in self._split(line):
-                if self._column == 0:
-                    starts.append(at)
-                pieces.append(piece)
-                at += len(piece)
-                self._column = 0 if piece.endswith(b"\n") else self._column + len(piece)
+        pieces = _LINE.findall(data)
+        if self._column + max(map(len, pieces)) > self._limits.line_bytes:
+            columns = (self._column, *(0 for _ in pieces[1:]))
+            pieces = [piece for line, at in zip(pieces, columns, strict=True) for piece in self._split(line, at)]
+        starts = list(itertools.accumulate(map(len, pieces), initial=self._size))
+        end = starts.pop()
+        if self._column:
+            starts = starts[1:]
+        self._column = self._after(pieces)
         try:
             _write_all(self._log, b"".join(pieces))
             if starts:
-                _write_all(self._times, "".join(f"{start} {now}\n" for start in starts).encode())
+                time = f" {round(self._clock() * 1000)}\n"
+                _write_all(self._times, (time.join(map(str, starts)) + time).encode())
         except OSError as error:
             self._is_broken = True
             log.error("%s: nothing more can be written: %s", self._folder.console, error)
-        self._size = at
+        self._size = end
         self._change.notify_all()
 
-    def _split(self, line: bytes) -> Iterator[bytes]:
+    def _after(self, pieces: Sequence[bytes]) -> int:
+        """The column after these."""
+        last = pieces[-1]
+        if last.endswith(b"\n"):
+            return 0
+        return len(last) + (self._column if len(pieces) == 1 else 0)
+
+    def _split(self, line: bytes, column: int) -> Iterator[bytes]:
         """In parts that fit, each but the last with an end of its own; no character is cut."""
         most = self._limits.line_bytes
-        while self._column + len(line.rstrip(b"\n")) > most:
-            room = most - self._column
+        while column + len(line.rstrip(b"\n")) > most:
+            room = most - column
             while room > 0 and line[room] & 0xC0 == 0x80:
                 room -= 1
             yield line[:room] + b"\n"
-            line = line[room:]
+            line, column = line[room:], 0
         if line:
             yield line
-
-
-def _lines(data: bytes) -> list[bytes]:
-    """As `splitlines`, for which a carriage return would be an end, too."""
-    return [
-        *(line + b"\n" for line in data.split(b"\n")[:-1]),
-        *([rest] if (rest := data.rpartition(b"\n")[2]) else []),
-    ]
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
