@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from support.system import Gate, running_gate
+from support.waiting import wait_until
 
 from zuul_launcher.sim.gerrit.site import GerritSite, Pushed
 
@@ -40,13 +41,15 @@ def runs(gate: Gate, change: Pushed) -> None:
     before = len(gate.worker.history)
     gate.gerrit.comment(change, "recheck")
     gate.worker.wait_for(lambda worker: len(worker.history) == before + 1, 60)
+    succeeded = sum(build.parameters["ZUUL_CHANGE"] == change.number for build in gate.worker.history)
+    wait_until(lambda: "\n".join(gate.reports(change)).count("Build succeeded.") == succeeded, what="its report")
     gate.wait_until_idle()
 
 
 def is_kept_out(gate: Gate, change: Pushed, reason: str, times: int = 1) -> None:
+    """Asked for, it is not tested (which is seen at the end), and the log says why."""
     gate.gerrit.comment(change, "recheck")
     gate.wait_for_log(reason, times=times)
-    assert gate.site.items() == []
 
 
 def test_votes_open_and_close_a_pipeline(gerrit: GerritSite, tmp_path: Path) -> None:
