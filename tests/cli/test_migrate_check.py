@@ -190,3 +190,23 @@ def test_the_manual_explains_every_row_that_is_told() -> None:
     page = (ROOT / "doc" / "migrating.rst").read_text()
     rows = {row for _, expected in LAYOUTS.values() for _, row in expected} | {18, 27, 34, 35, 36, 40}
     assert {row for row in rows if f"\n   * - {row}\n" not in page} == set()
+
+
+def test_what_stands_in_further_files_is_named_there(site: Path) -> None:
+    more = site / "more.yaml"
+    (site / "layout.yaml").write_text(
+        "includes:\n  - yaml-file: more.yaml\n  - python-file: functions.py\n"
+        "pipelines: []\nprojects: []\njobs:\n  - name: ^b.*$\n    attempts: 2\n"
+    )
+    (site / "functions.py").write_text("")
+    more.write_text(
+        f"# more\n{GATE}    trigger:\n      timer:\n        - time: '0 0 * 3 *'\n"
+        "jobs:\n  - name: ^a.*$\n    attempts: 2\n"
+    )
+    assert [(file, line, row) for file, line, row in told() if file != "zuul.conf"] == [
+        ("layout.yaml", 8, 16),
+        (str(more), 7, 20),
+        (str(more), 10, 16),
+    ]
+    kept = [(file, line) for file, line, _ in told("kept") if file != "zuul.conf"]
+    assert kept == [("layout.yaml", 1), ("layout.yaml", 3)]

@@ -97,6 +97,15 @@ def test_jobs_that_nobody_offers_are_told(config: Path, tmp_path: Path) -> None:
     assert run(v2.server, "-c", config, "-t", tmp_path / "absent").exit_code == 1
 
 
+def test_jobs_of_further_files_are_told_as_well(config: Path, tmp_path: Path) -> None:
+    layout, jobs = tmp_path / "layout.yaml", tmp_path / "jobs"
+    layout.write_text("includes: [{yaml-file: more.yaml}]\npipelines: []\nprojects: []\njobs: [{name: unit}]\n")
+    (tmp_path / "more.yaml").write_text("jobs: [{name: unused}]\n")
+    jobs.write_text("unit\n")
+    result = run(v2.server, "-c", config, "-l", layout, "-t", jobs)
+    assert (result.exit_code, result.stdout) == (1, "FAILURE: Job unused not defined\n")
+
+
 def test_failures_end_with_1_and_mistakes_of_usage_with_2(tmp_path: Path, config: Path) -> None:
     absent, empty = tmp_path / "absent.conf", tmp_path / "empty.conf"
     empty.write_text("")

@@ -11,11 +11,11 @@ from zuul_launcher.cli.migrate_settings import settings_findings
 from zuul_launcher.cli.words import settings_of
 from zuul_launcher.gerrit import hostkeys
 from zuul_launcher.gerrit.report import VALUE_OPTIONS
+from zuul_launcher.layout.files import read_files
 from zuul_launcher.layout.load import load
 from zuul_launcher.layout.migrate import Finding, layout_findings
 from zuul_launcher.settings import GerritConnection, Settings
-from zuul_launcher.yamlfile.problems import FileErrors, Problems
-from zuul_launcher.yamlfile.tree import Mapping, parse_file
+from zuul_launcher.yamlfile.problems import FileErrors
 
 HEADINGS = {"unsupported": "not supported", "changes": "changes", "kept": "kept"}
 
@@ -61,9 +61,7 @@ def knows_host(connection: GerritConnection) -> bool:
 def _of_layout(settings: Settings) -> list[Finding]:
     path: Path = settings.zuul.layout
     layout = load(path, settings.drivers).layout
-    root = parse_file(path, Problems(str(path)))
-    assert isinstance(root, Mapping), "it was loaded just now"
-    return layout_findings(path, root, layout, settings.drivers, VALUE_OPTIONS)
+    return layout_findings(path, read_files(path), layout, settings.drivers, VALUE_OPTIONS)
 
 
 def _print(heading: str, lines: list[str]) -> None:

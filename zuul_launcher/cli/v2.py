@@ -19,11 +19,11 @@ from zuul_launcher.cli import scheduler as scheduling
 from zuul_launcher.cli.admin import enqueue, enqueue_ref, promote, show
 from zuul_launcher.cli.daemon import detached
 from zuul_launcher.errors import ZuulLauncherError
+from zuul_launcher.layout.files import read_files
 from zuul_launcher.layout.load import load as load_layout
 from zuul_launcher.log import set_up
 from zuul_launcher.settings import Settings, load, require_for
-from zuul_launcher.yamlfile.problems import Problems
-from zuul_launcher.yamlfile.tree import Mapping, Scalar, Sequence, parse_file
+from zuul_launcher.yamlfile.tree import Mapping, Scalar, Sequence
 
 NEVER_MISSING = "noop"  # no worker offers it, and none has to
 
@@ -161,9 +161,8 @@ def _check(settings: Settings, joblist: Path | None) -> None:
 
 def _named_jobs(path: Path) -> list[str]:
     """Jobs that have an entry of their own, whether a project has them or not."""
-    root = parse_file(path, Problems(str(path)))
-    entry = root.entries.get("jobs") if isinstance(root, Mapping) else None
-    nodes = entry.value.items if entry and isinstance(entry.value, Sequence) else []
+    jobs = read_files(path).sections.get("jobs")
+    nodes = jobs.items if isinstance(jobs, Sequence) else []
     names = [node.entries["name"].value for node in nodes if isinstance(node, Mapping)]
     texts = [str(name.value) for name in names if isinstance(name, Scalar)]
     return [text for text in texts if not text.startswith("^")]

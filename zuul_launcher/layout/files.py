@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from zuul_launcher.layout.includes import path_from
+from zuul_launcher.yamlfile.problems import FileErrors, Problems
 from zuul_launcher.yamlfile.reading import EXTRA, Reading
 from zuul_launcher.yamlfile.tree import Mapping, Node, Sequence, parse_file
 
@@ -20,6 +21,16 @@ class Joined:
 
     sections: dict[str, Node] = field(default_factory=dict)
     includes: list[Node] = field(default_factory=list)
+
+
+def read_files(path: Path) -> Joined:
+    """The files of a layout as nodes, for who looks at how it is written. Raises FileErrors if they are no YAML."""
+    problems = Problems(str(path))
+    root = parse_file(path, problems)
+    joined = join_files(Reading(problems), root, path) if root else None
+    if problems.errors or joined is None:
+        raise FileErrors(problems.errors)
+    return joined
 
 
 def join_files(reading: Reading, root: Node, layout: Path) -> Joined | None:

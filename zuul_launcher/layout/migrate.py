@@ -10,6 +10,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from zuul_launcher.layout.files import Joined
 from zuul_launcher.layout.jobs import NOOP
 from zuul_launcher.model.change import normal_label
 from zuul_launcher.model.layout import Job, JobNode, Layout, Pipeline, Project
@@ -36,22 +37,22 @@ class Finding(Struct, frozen=True):
 
 
 def layout_findings(
-    path: Path, root: Mapping, layout: Layout, drivers: dict[str, str], options: frozenset[str]
+    path: Path, files: Joined, layout: Layout, drivers: dict[str, str], options: frozenset[str]
 ) -> list[Finding]:
-    """In the order of kinds and lines; what aliases share is told once.
+    """In the order of kinds, files and lines; what aliases share is told once.
 
     `drivers`: connection -> driver. `options`: keys of a Gerrit reporter that are options with a value, not labels.
     """
     search = _Search(path, layout, drivers, options)
-    sections = {key: entry.value for key, entry in root.entries.items()}
-    search.look_at_whole(root, sections.get("includes"))
+    sections = files.sections
+    search.look_at_whole(files.includes)
     for node in _mappings(sections.get("pipelines")):
         search.look_at_pipeline(node)
     for node in _mappings(sections.get("jobs")):
         search.look_at_job(node)
     for node in _mappings(sections.get("projects")):
         search.look_at_project(node)
-    return sorted(search.found, key=lambda one: (one.kind, one.line, one.row or 0))
+    return sorted(search.found, key=lambda one: (one.kind, one.file != search.file, one.file, one.line, one.row or 0))
 
 
 class _Search:
@@ -63,16 +64,16 @@ class _Search:
         self.found: dict[Finding, None] = {}
 
     def _add(self, kind: Kind, node: Node, text: str, row: int | None = None) -> None:
-        self.found[Finding(kind, self.file, node.line, text, row)] = None
+        self.found[Finding(kind, node.file or self.file, node.line, text, row)] = None
 
     def _change(self, row: int, node: Node, text: str) -> None:
         self._add("changes", node, text, row)
 
-    def look_at_whole(self, root: Node, includes: Node | None) -> None:
+    def look_at_whole(self, includes: list[Node]) -> None:
         layout = self.layout
         counts = f"{len(layout.pipelines)} pipelines, {len(layout.jobs):,} jobs, {len(layout.projects):,} projects"
-        self._add("kept", root, f"the layout is read as it is: {counts}")
-        for node in _mappings(includes):
+        self.found[Finding("kept", self.file, 1, f"the layout is read as it is: {counts}")] = None
+        for node in (one for one in includes if isinstance(one, Mapping)):
             for entry in _some(node, ["python-file"]):
                 self._add("kept", entry.key, "the python file is used as it is, in a process of its own")
 
