@@ -196,11 +196,13 @@ class NoSubmit:
 class World:
     """A manager, its builds and one node; `jobs` and `secrets` can be changed between builds."""
 
-    def __init__(self, folder: Path, limits: Limits = QUICK, submit: Any = None, **node: Any) -> None:
+    def __init__(
+        self, folder: Path, limits: Limits = QUICK, submit: Any = None, history: Any = None, **node: Any
+    ) -> None:
         self.folder = folder / "builds"
         self.place = folder / "node"
         self.place.mkdir(parents=True)
-        self.history = MemoryHistory()
+        self.history = history or MemoryHistory()
         self.nodes = {"n1": TestNode(self.place, **node)}
         self.definitions = Definitions()
         self.manager = Identity(name="manager", root_url="http://builds.example.org")

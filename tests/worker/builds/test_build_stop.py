@@ -48,6 +48,17 @@ def test_daemons_of_a_stopped_build_are_dead_when_it_ends(with_agent: World) -> 
     assert not is_alive(daemon)
 
 
+def test_daemons_of_a_stopped_build_are_dead_before_anything_else_runs(with_agent: World) -> None:
+    """D50."""
+    after = Script(steps=(Shell(text='#!/bin/sh\ngrep -qs "^State:.[SRD]" /proc/$(cat daemon)/status || echo gone'),))
+    with_agent.define(job(DAEMON, WAIT, publish=(after,)))
+    client = with_agent.assign()
+    begun(with_agent, client)
+    with_agent.builds.stop("unit", "1")
+    assert client.end()["result"] == "ABORTED"
+    assert "gone\n" in with_agent.console()
+
+
 def test_a_stop_is_answered_while_the_killing_goes_on(world: World) -> None:
     """D49, D53."""
     world.define(
