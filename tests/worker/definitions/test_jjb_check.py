@@ -91,6 +91,21 @@ def test_sites_and_secrets_that_are_missing_are_told_if_they_are_known() -> None
     assert "publish-images: wrapper ssh-agent-credentials: there is no secret 'deploy-key'" in lines
 
 
+def test_sites_and_secrets_that_are_there_are_fine() -> None:
+    known = Known(
+        sites=("static.example.org",),
+        secrets={
+            "registry-token": {"text": "x"},
+            "registry": {"username": "x", "password": "x"},
+            "signing-key": {"private_key": "x"},
+            "deploy-key": {"private_key": "x"},
+            "mirror-key": {"private_key": "x"},
+            "docker-config": {"file": "x"},
+        },
+    )
+    assert check(FOLDER / "samples", known=known).is_complete
+
+
 def test_dialect_4_gives_what_version_4_gave() -> None:
     report = check(FOLDER / "four", dialect=4)
     assert report.lines == ()
