@@ -56,6 +56,7 @@ def test_a_job_that_never_ran_says_so(place: Place) -> None:
 
 def test_a_job_that_is_cancelled_leaves_the_queue_and_nobody_waits(place: Place) -> None:
     with SubmittedJob("127.0.0.1", place.port, "build:P", b"{}", "u") as job:
+        assert "build:P\t1\t0\t0" in place.connect().ask_list("status")
         ends: list[JobEnd | None] = []
         waiting = threading.Thread(target=lambda: ends.append(job.wait(60)))
         waiting.start()
@@ -63,8 +64,9 @@ def test_a_job_that_is_cancelled_leaves_the_queue_and_nobody_waits(place: Place)
         waiting.join(20)
         assert [one.kind for one in ends if one] in (["cancelled"], ["fail"])  # gearmand's FAIL may be quicker
         job.cancel()
-    worker = Worker(place, "build:P")
-    wait_until(lambda: not worker.grab())
+        wire = place.connect()
+        wait_until(lambda: "build:P\t1\t0\t0" not in wire.ask_list("status"))
+    assert not Worker(place, "build:P").grab()
 
 
 def test_a_server_that_goes_away_is_told(script: ScriptedServer) -> None:

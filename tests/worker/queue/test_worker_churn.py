@@ -5,9 +5,10 @@ import threading
 
 import pytest
 from support.gearman_wire import Place, wait_until
-from support.queue_world import MANAGER, Caller, World, a_job, a_node, offered, world_at
+from support.queue_world import MANAGER, Caller, ScriptedServer, World, a_job, a_node, offered, world_at
 
 from zuul_launcher.gearman.server.packets import Command
+from zuul_launcher.worker.queue.claim import NoSlot
 from zuul_launcher.worker.queue.functions import QueueNode
 
 JOB = a_job("P")
@@ -46,6 +47,59 @@ def test_a_node_that_comes_back_meanwhile_keeps_its_connection_and_its_build(pla
         assert world.builds.most_running["n"] == 1
         assert world.queue.health()["executors"] == 1
         caller.close()
+
+
+def test_a_node_that_is_removed_twice_keeps_its_connection_until_its_last_build_is_over(place: Place) -> None:
+    """That it was idle after the first removal says nothing at the second one."""
+    with world_at(place.port, a_node("n"), JOB, merge_seconds=3600.0) as world:
+        caller = Caller(place)
+        first = caller.submit("build:P", unique="first")
+        (build,) = world.builds.wait_for(1)
+        world.forget("n")
+        world.settled()
+        world.tell(a_node("n"))
+        world.settled()
+        world.builds.finish(build)
+        assert caller.end(first)[0] == Command.WORK_COMPLETE
+        second = caller.submit("build:P", unique="second")
+        (build,) = world.builds.wait_for(1)
+        world.forget("n")
+        world.settled()
+        world.builds.finish(build)
+        assert caller.end(second) == (Command.WORK_COMPLETE, build.final)
+        caller.close()
+
+
+def test_a_node_that_comes_back_while_its_grab_is_unanswered_has_no_executor_twice(script: ScriptedServer) -> None:
+    """D25."""
+    script.answers_grabs = False
+    with world_at(script.port, a_node("n"), JOB) as world:
+        peer = script.peer("n_exec-0")
+        peer.wait_for(Command.GRAB_JOB_UNIQ)
+        for step in (lambda: world.forget("n"), lambda: world.tell(a_node("n"))):
+            step()
+            assert world.queue.flush(20, "another")
+        with pytest.raises(NoSlot):
+            world.queue.reserve(lambda node: True, 0.1)
+        peer.send(Command.NO_JOB)
+        peer.asleep()
+        assert world.queue.reserve(lambda node: True, 20.0).index == 0
+        assert len(script.peers) == 2
+
+
+def test_a_node_that_comes_back_has_no_executor_free_that_a_build_still_uses(script: ScriptedServer) -> None:
+    """D25. Its connections are gone meanwhile."""
+    with world_at(script.port, a_node("n"), JOB) as world:
+        slot = world.queue.reserve(lambda node: True, 20.0)
+        world.forget("n")
+        wait_until(lambda: world.queue.health()["executors"] == 0)
+        world.tell(a_node("m", executors=0))
+        world.settled()
+        world.tell(a_node("n"))
+        with pytest.raises(NoSlot):
+            world.queue.reserve(lambda node: True, 0.1)
+        slot.release()
+        assert world.queue.reserve(lambda node: True, 20.0).index == 0
 
 
 def test_a_node_is_removed_while_a_build_of_it_takes_it_offline(place: Place) -> None:

@@ -50,6 +50,27 @@ def test_a_manager_starts_without_a_server_and_finds_it_later(caplog: pytest.Log
         proxy.close()
 
 
+def test_a_node_that_is_removed_in_an_outage_does_not_prolong_it(
+    script: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """D72."""
+    proxy = Proxy(script.port)
+    proxy.cut()
+    world = World(proxy.port)
+    world.queue.start()
+    try:
+        with caplog.at_level(logging.INFO, logger="zuul_launcher.worker.queue"):
+            world.tell(NODE, JOB)
+            wait_until(lambda: "n_exec-0" in {link.name for link in world.queue._outage._out})
+            world.forget("n")
+            wait_until(lambda: world.queue.health()["executors"] == 0)
+            proxy.mend()
+            wait_until(lambda: "are back" in caplog.text)
+    finally:
+        world.queue.stop()
+        proxy.close()
+
+
 def test_after_a_restart_of_the_server_functions_are_back_and_the_next_job_runs(place: Place) -> None:
     """D65."""
     proxy = way(place)
@@ -316,6 +337,9 @@ def test_a_fault_in_a_connection_begins_it_anew_and_is_counted(script: ScriptedS
         second.send(Command.NO_JOB)
         assert world.queue.health()["faults"] == 1
         assert len(world.builds.all) == 1
+        world.queue.update({}, {})
+        wait_until(lambda: world.queue.health()["executors"] == 0)
+        assert world.queue.health()["faults"] == 1
 
 
 def test_a_fault_of_the_keeper_is_counted_and_it_goes_on(script: ScriptedServer) -> None:
