@@ -1,5 +1,6 @@
 """The loop, when something goes wrong in the middle of a step: what is stored and what is in memory stay the same."""
 
+import logging
 import random
 import zlib
 from collections.abc import Iterator
@@ -75,6 +76,12 @@ def test_a_commit_that_fails_is_stepped_exactly_once(process: Process, outside: 
     assert same_as_stored(process)
     kinds = [row.kind for row in outbox.todo(process.engine)]
     assert sorted(kinds) == ["Merge", "Report"]
+
+
+def test_the_log_names_the_change(process: Process, outside: Outside, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "zuul_launcher.loop")
+    item = enter(process, outside)
+    assert [record.getMessage() for record in caplog.records] == [f"gate: B 1,1 enters (item {item})"]
 
 
 def break_layout(process: Process) -> None:

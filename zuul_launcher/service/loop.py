@@ -21,11 +21,11 @@ from zuul_launcher.db import history, journal, outbox
 from zuul_launcher.errors import RemoteRefused, RemoteUnavailable
 from zuul_launcher.gate.step import step
 from zuul_launcher.metrics import Measurement
-from zuul_launcher.model.actions import Answer, AnyAction, Close, Ignore
+from zuul_launcher.model.actions import Answer, AnyAction, Ignore
 from zuul_launcher.model.events import AnyEvent, ItemRefused, LayoutLoaded, Trigger, Triggered
 from zuul_launcher.model.layout import Layout
 from zuul_launcher.model.queue import State
-from zuul_launcher.service import payload, records
+from zuul_launcher.service import payload, records, story
 from zuul_launcher.service.inbox import Envelope
 from zuul_launcher.service.measure import measure
 
@@ -106,6 +106,8 @@ class Loop:
             return False
         self.layout = layout
         self._since_snapshot = 0 if stored.snapshot is not None else self._since_snapshot + 1
+        for line in story.lines(before, self.state, actions):
+            log.info("%s", line)
         self._tell(stored, actions)
         self.outward.measured(measure(before, self.state, envelope.event))
         return True
@@ -190,8 +192,6 @@ class Loop:
         for action in actions:
             if isinstance(action, Answer):
                 self.outward.answer(action)
-            elif isinstance(action, Close):
-                log.info("item %s left after attempt %d: %s", action.item, action.attempt, action.reason)
             elif isinstance(action, Ignore):
                 log.info("%s is not enqueued in %s: %s", action.subject, action.pipeline, action.reason)
         if stored.rows:

@@ -23,6 +23,7 @@ class Place:
     pipeline: str
     subject: Subject
     enqueued_at: float
+    live: bool
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def known(state: State) -> Known:
     sets: dict[tuple[str, int], tuple[Place, BuildSet]] = {}
     builds: dict[str, tuple[Place, Build]] = {}
     for item in state.items.values():
-        place = _place(state, item)
+        place = place_of(state, item)
         sets[item.id, item.attempt] = place, item.build_set
         for build in item.build_set.builds.values():
             if build.result is None:
@@ -46,8 +47,8 @@ def known(state: State) -> Known:
     return Known(sets, builds)
 
 
-def _place(state: State, item: Item) -> Place:
-    return Place(item.id, item.attempt, item.pipeline, state.subjects[item.subject], item.enqueued_at)
+def place_of(state: State, item: Item) -> Place:
+    return Place(item.id, item.attempt, item.pipeline, state.subjects[item.subject], item.enqueued_at, item.live)
 
 
 def rows(before: Known, state: State, layout: Layout, event: AnyEvent, actions: Sequence[AnyAction]) -> list[AnyRow]:
