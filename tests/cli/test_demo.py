@@ -1,6 +1,7 @@
 """The parts of the demo: what it tells, how it judges the outcome, and what it asks of the machine."""
 
 import os
+import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +12,14 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from zuul_launcher.cli.main import main
+from zuul_launcher.layout.load import load as load_layout
+from zuul_launcher.sim.demo_jobs import hold, jobs_file, together
 from zuul_launcher.sim.demo_news import Landing, first_words, landing, news, reason, said
 from zuul_launcher.sim.demo_outcome import Ending, Result, differences
 from zuul_launcher.sim.demo_show import PlainDisplay, display_on, final_table, queues, summary
-from zuul_launcher.sim.demo_story import APPROVALS, CHANGES, ENDLESS, LANDING, SECONDS, UPDATED, message, seconds
+from zuul_launcher.sim.demo_story import APPROVALS, CHANGES, LANDING, LAYOUT, UPDATED, message
+from zuul_launcher.worker.definitions.job import Definitions, Shell
+from zuul_launcher.worker.definitions.load import Sources, load
 
 REASONS = {"merged": "", "failed": "Build failed. unit: FAILURE in 4s", "conflict": "Merge Failed. hello.sh"}
 
@@ -30,6 +35,7 @@ def _result(name: str) -> Result:
         builds=4,
         stopped=2 if name == UPDATED else 0,
         is_as_tested=True if place else None,
+        failed_at="http://127.0.0.1:8002/job/unit/9/" if change.outcome == "failed" else "",
     )
 
 
@@ -84,12 +90,52 @@ def test_a_change_is_uploaded_after_the_one_it_depends_on_and_approved_before() 
     assert message(needy, {needed.name: "I12"}) == f"{needy.title}\n\nDepends-On: I12\n"
 
 
-def test_only_the_gate_builds_of_the_first_patch_set_that_is_replaced_last_until_they_are_stopped() -> None:
-    told = {"ZUUL_PIPELINE": "gate", "ZUUL_CHANGE": "10", "ZUUL_PATCHSET": "1"}
-    assert seconds("unit", told, "10") == ENDLESS
-    assert seconds("unit", told, "9") == SECONDS["unit"]
-    assert seconds("unit", told | {"ZUUL_PATCHSET": "2"}, "10") == SECONDS["unit"]
-    assert seconds("style", told | {"ZUUL_PIPELINE": "check"}, "10") == SECONDS["style"]
+def _definitions(folder: Path) -> Definitions:
+    """Of the jobs of a demo in this folder."""
+    path = folder / "jobs.yaml"
+    path.write_text(jobs_file(folder, folder / "ge rrit"))
+    return load(Sources(jobs=path))
+
+
+def test_the_worker_takes_the_jobs_as_they_are_and_the_layout_names_these(tmp_path: Path) -> None:
+    found = _definitions(tmp_path)
+    assert found.problems == ()
+    assert {name: job.env["LASTS"] for name, job in found.jobs.items()} == {"unit": "4", "style": "2"}
+    assert all(job.env["GERRIT_GIT"] == f"{tmp_path}/ge rrit" for job in found.jobs.values())
+    (tmp_path / "layout.yaml").write_text(LAYOUT)
+    assert set(load_layout(tmp_path / "layout.yaml", {"gerrit": "gerrit"}).layout.jobs) == set(found.jobs)
+
+
+# What runs in place of `sleep`: it says for how long, and after the third time what was waited for has come.
+SLEEP = """\
+echo "$1" >> slept
+[ "$(grep -c 1 slept)" -ne 3 ] || { rm -f hold-*; touch together; }
+"""
+
+
+def _pauses(folder: Path, pipeline: str, id: str) -> list[str]:
+    """Seconds of each pause that a build of `unit` makes when its check is done."""
+    folder.joinpath("slept").unlink(missing_ok=True)
+    change, patchset = id.split(",")
+    told = {"ZUUL_PIPELINE": pipeline, "ZUUL_CHANGE": change, "ZUUL_PATCHSET": patchset}
+    step = _definitions(folder).jobs["unit"].steps[-1]
+    assert isinstance(step, Shell)
+    environment = {**_definitions(folder).jobs["unit"].env, **told, "PATH": f"{folder / 'bin'}:{os.environ['PATH']}"}
+    subprocess.run(["/bin/sh", "-uc", step.text], cwd=folder, env=environment, check=True, timeout=60)
+    return (folder / "slept").read_text().split()
+
+
+def test_builds_last_and_in_the_gate_they_wait_for_each_other_and_for_what_is_to_stop_them(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    _programs(tmp_path / "bin", sleep=SLEEP)
+    hold(tmp_path, "gate", "10,1").touch()
+    assert _pauses(tmp_path, "check", "10,1") == ["4"]
+    assert _pauses(tmp_path, "gate", "9,1") == ["1", "1", "1", "4"]
+    assert together(tmp_path).exists()
+    assert _pauses(tmp_path, "gate", "9,1") == ["4"]
+    hold(tmp_path, "gate", "10,1").touch()
+    assert _pauses(tmp_path, "gate", "10,2") == ["4"]
+    assert _pauses(tmp_path, "gate", "10,1") == ["1", "1", "1", "4"]
 
 
 def test_a_landing_is_read_from_a_change_merged_event_only() -> None:
@@ -200,6 +246,7 @@ def test_the_summary_counts_builds_and_equal_trees() -> None:
     assert "9 of 11 changes merged, in this order: 1,1, 2,1, 3,1, 4,1, 7,1, 8,1, 9,1, 11,1, 10,2" in told
     assert "44 builds ran, 2 of them were stopped" in told
     assert "empty for 8 of 9" in told
+    assert "the console that says why 5,1 failed: http://127.0.0.1:8002/job/unit/9/" in told
 
 
 def test_the_live_table_tells_what_waits_for_what_and_why_an_item_fails() -> None:

@@ -110,13 +110,14 @@ def _check_story(text: str) -> None:
 
 def test_without_a_terminal_and_ssh_the_demo_tells_the_story_in_lines_and_leaves_nothing(tmp_path: Path) -> None:
     # git, and what a POSIX system has: the jobs are shell scripts.
-    path = path_of(tmp_path / "programs", "git", "sh", "tr", "grep", "cat")
+    path = path_of(tmp_path / "programs", "git", "sh", "tr", "grep", "cat", "sleep")
     with _demo(tmp_path, path=path) as demo:
         assert demo.end() == 0, demo.text
-    first = demo.text.splitlines()[:3]
+    first = demo.text.splitlines()[:4]
     assert first[0].startswith("Three projects")
     assert re.fullmatch(r"The page: http://127.0.0.1:\d+/ \(open it in a browser while this runs\)", first[1])
-    assert re.fullmatch(r"starting stand-in Gerrit \.\.\. \d+\.\d s", first[2])
+    assert re.fullmatch(r"Builds and their consoles: http://127.0.0.1:\d+/", first[2])
+    assert re.fullmatch(r"starting stand-in Gerrit \.\.\. \d+\.\d s", first[3])
     assert "\x1b" not in demo.text
     assert re.search(r"^ +\d+\.\d s  10,2 docs: ben uploads “Show an example”$", demo.text, re.MULTILINE)
     merged = re.findall(r"^ +\d+\.\d s  (\d+,\d) \w+: MERGED$", demo.text, re.MULTILINE)
@@ -133,11 +134,14 @@ def test_on_a_terminal_the_queues_are_live_and_kept_until_interrupted(tmp_path: 
         _check_story(demo.text)
         page = re.search(r"^The page: (http://\S+/)\r?$", demo.text, re.MULTILINE)
         assert page
-        with urllib.request.urlopen(page[1], timeout=30) as answer:
-            assert answer.status == 200
+        assert "status.json" in _get(page[1])
+        console = re.search(r"^the console that says why 5,1 failed: (http://\S+/)\r?$", demo.text, re.MULTILINE)
+        assert console
+        assert "FAILURE" in _get(console[1])
+        assert re.search(r"lib/shout\.sh.*\n(.*\n)*Finished: FAILURE$", _get(f"{console[1]}consoleText"))
         commands = [shlex.split(line) for line in re.findall(r"^  (/\S+ --config .*?)\r?$", demo.text, re.MULTILINE)]
         done = [subprocess.run(command, capture_output=True, text=True, timeout=60) for command in commands]
-        assert [(one.returncode, one.stderr) for one in done] == [(0, "")] * 3
+        assert [(one.returncode, one.stderr) for one in done] == [(0, "")] * 4
         demo.process.send_signal(signal.SIGINT)
         assert demo.end() == 0, demo.text[-3000:]
     assert demo.leaves_nothing()
@@ -164,6 +168,12 @@ def test_after_an_error_the_logs_stay_and_the_place_is_told(tmp_path: Path) -> N
     assert told
     assert {path.suffix for path in Path(told[1]).iterdir()} >= {".log", ".conf"}
     assert demo.our_processes() == {}
+
+
+def _get(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        text: str = answer.read().decode()
+    return text
 
 
 def _read(path: Path) -> str:

@@ -46,17 +46,18 @@ def demo(keep: bool, gerrit: str) -> None:
     os.environ.update(ENVIRONMENT)
     for number in ENDING:
         signal.signal(number, _interrupt)
-    port = free_port()
+    port, worker_port = free_port(), free_port()
     click.echo(
         "Three projects that share a queue, eleven changes: check, then gate. One fails its build, one conflicts, one "
         "depends on another project's change, one gets a new patch set while it is built.\n"
-        f"The page: http://127.0.0.1:{port}/ (open it in a browser while this runs)"
+        f"The page: http://127.0.0.1:{port}/ (open it in a browser while this runs)\n"
+        f"Builds and their consoles: http://127.0.0.1:{worker_port}/"
     )
     with scratch_folder() as folder:
         _log_to(folder / "demo.log")
         files = INSTALLED if is_complete(INSTALLED) else folder / "gerrit-files"
         try:
-            with open_stage(folder, files if gerrit == "real" else None, port) as stage:
+            with open_stage(folder, files if gerrit == "real" else None, port, worker_port) as stage:
                 _perform(stage, keep=keep)
         except (CannotFetch, TimeoutError, RuntimeError) as error:
             raise click.ClickException(str(error)) from error
@@ -74,7 +75,8 @@ def _perform(stage: Stage, *, keep: bool) -> None:
     if not console.is_terminal:
         console = Console(highlight=False, width=PLAIN_WIDTH)
     began = time.monotonic()
-    with display_on(console, stage.site.url) as display, watched(stage, display):
+    heading = f"In a browser: {stage.site.url}/, consoles: {stage.site.worker_url}/"
+    with display_on(console, heading) as display, watched(stage, display):
         changes = play(stage, display)
     end = ending(stage, changes)
     console.print(final_table(end))
@@ -85,6 +87,8 @@ def _perform(stage: Stage, *, keep: bool) -> None:
         click.echo(f"NOT AS EXPECTED: {line}")
     if keep:
         _keep(stage, {change.planned.outcome: change.id for change in end.results})
+    else:
+        click.echo("With --keep all of it, pages and consoles too, is there until Ctrl-C.")
     if found:
         raise click.ClickException("it did not come out as expected")
 
@@ -93,9 +97,11 @@ def _keep(stage: Stage, ids: Mapping[str, str]) -> None:
     """Until Ctrl-C, TERM or HUP. ids: of one change for each outcome."""
     command = shlex.join([str(Path(sys.argv[0]).absolute()), "--config", str(stage.site.config)])
     click.echo(
-        f"\nAll of it goes on.\nThe page: {stage.site.url}/\nThe folder: {stage.folder}\n"
+        f"\nAll of it goes on.\nThe page: {stage.site.url}/\n"
+        f"Builds and their consoles: {stage.site.worker_url}/\nThe folder: {stage.folder}\n"
         "Try these in another terminal:\n"
         f"  {command} show running-jobs\n"
+        f"  {command} worker builds\n"
         f"  {command} enqueue --trigger gerrit --pipeline check --project app --change {ids['failed']}\n"
         f"  {command} enqueue --trigger gerrit --pipeline gate --project app --change {ids['conflict']}\n"
         "Press Ctrl-C to end everything and to remove the folder."

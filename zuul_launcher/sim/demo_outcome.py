@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from zuul_launcher.sim.demo_builds import SeenBuild
 from zuul_launcher.sim.demo_news import GATE_USER, Landing, reason
 from zuul_launcher.sim.demo_play import Changes
 from zuul_launcher.sim.demo_stage import Stage
 from zuul_launcher.sim.demo_story import AT_ONCE, CHANGES, LANDING, UPDATED, Planned
 from zuul_launcher.sim.gerrit.git import git
 from zuul_launcher.sim.gerrit.site import Pushed
-from zuul_launcher.sim.worker import SimBuild
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Result:
     builds: int  # that were begun, in check and gate
     stopped: int  # of these
     is_as_tested: bool | None  # what landed is the tree that passed; None: it did not land
+    failed_at: str = ""  # page of a build in the gate that failed
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Ending:
 def ending(stage: Stage, changes: Changes) -> Ending:
     """Asks Gerrit, the worker and git."""
     names = {pushed.number: name for name, pushed in changes.items()}
-    history = tuple(stage.worker.history)
+    history = stage.worker.look()
     return Ending(
         results=tuple(_result(stage, change, changes[change.name], history) for change in CHANGES),
         order=tuple(names[landed.number] for landed in stage.landings),
@@ -47,10 +48,11 @@ def ending(stage: Stage, changes: Changes) -> Ending:
     )
 
 
-def _result(stage: Stage, change: Planned, pushed: Pushed, history: Sequence[SimBuild]) -> Result:
+def _result(stage: Stage, change: Planned, pushed: Pushed, history: Sequence[SeenBuild]) -> Result:
     own = [build for build in history if build.parameters["ZUUL_CHANGE"] == pushed.number]
     places = [place for place, landed in enumerate(stage.landings, 1) if landed.number == pushed.number]
     place = places[0] if places else None
+    failed = [build.url for build in own if build.is_gated and build.result == "FAILURE"]
     return Result(
         planned=change,
         id=pushed.id,
@@ -59,6 +61,7 @@ def _result(stage: Stage, change: Planned, pushed: Pushed, history: Sequence[Sim
         builds=len(own),
         stopped=sum(build.result == "ABORTED" for build in own),
         is_as_tested=_is_as_tested(stage, stage.landings[place - 1], own) if place else None,
+        failed_at=failed[-1] if failed else "",
     )
 
 
@@ -68,10 +71,9 @@ def _why(messages: Sequence[str]) -> str:
     return reason(told[-1]) if told else f"{GATE_USER} did not say"
 
 
-def _is_as_tested(stage: Stage, landed: Landing, builds: Sequence[SimBuild]) -> bool:
+def _is_as_tested(stage: Stage, landed: Landing, builds: Sequence[SeenBuild]) -> bool:
     """Whether `git diff` between what the last good builds in the gate had, and the branch after landing, is empty."""
-    told = [build.parameters for build in builds if build.result == "SUCCESS"]
-    commits = [parameters["ZUUL_COMMIT"] for parameters in told if parameters["ZUUL_PIPELINE"] == "gate"]
+    commits = [build.parameters["ZUUL_COMMIT"] for build in builds if build.is_gated and build.result == "SUCCESS"]
     tested = git(stage.folder / "git" / landed.project, "rev-parse", "--verify", f"{commits[-1]}^{{tree}}")
     return tested == git(stage.gerrit.repository(landed.project), "rev-parse", f"{landed.revision}^{{tree}}")
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Container, Iterable
 from functools import partial
 
+from zuul_launcher.sim.demo_jobs import hold
 from zuul_launcher.sim.demo_news import GATE_USER
 from zuul_launcher.sim.demo_stage import Display, Stage
 from zuul_launcher.sim.demo_story import APPROVALS, CHANGES, UPDATED, message, planned
@@ -14,7 +15,7 @@ UPLOAD_PAUSE = 0.8  # seconds between two people's acts
 APPROVAL_PAUSE = 0.6
 READING_PAUSE = 2.0  # for the lines that say what comes next
 STEP_SECONDS = 240.0
-LOST_SECONDS = 20.0  # without an answer of the page
+LOST_SECONDS = 20.0  # without an answer of the pages
 CHECKED, DECIDED = (1,), (-2, 2)  # votes after check and after gate
 
 Changes = dict[str, Pushed]  # by name, the newest patch set
@@ -25,7 +26,7 @@ def play(stage: Stage, display: Display) -> Changes:
     display.say("— People upload eleven changes; each patch set is tested by itself, in the pipeline “check”.")
     time.sleep(READING_PAUSE)
     changes = _upload(stage)
-    stage.job.updated = changes[UPDATED].number
+    hold(stage.folder, "gate", changes[UPDATED].id).touch()
     _wait_for_votes(stage, changes.values(), CHECKED)
     display.say("— All pass. People approve them; “gate” tests each on top of those ahead of it, all at once.")
     time.sleep(READING_PAUSE)
@@ -42,6 +43,7 @@ def play(stage: Stage, display: Display) -> Changes:
     _wait(stage, lambda: not stage.site.items(), "empty queues")
     merged = [pushed for pushed in changes.values() if stage.gerrit.status(pushed) == "MERGED"]
     _wait(stage, lambda: len(stage.landings) >= len(merged), "Gerrit's events")
+    _wait(stage, lambda: not any(build.is_building for build in stage.builds), "the end of all builds")
     return changes
 
 
@@ -74,8 +76,8 @@ def _has_vote(stage: Stage, pushed: Pushed, wanted: Container[int]) -> bool:
 
 def _is_built(stage: Stage, pushed: Pushed) -> bool:
     return any(
-        (build.parameters["ZUUL_PIPELINE"], build.parameters["ZUUL_CHANGE"]) == ("gate", pushed.number)
-        for build in stage.worker.builds
+        build.is_building and build.is_gated and build.parameters["ZUUL_CHANGE"] == pushed.number
+        for build in stage.builds
     )
 
 
@@ -84,7 +86,7 @@ def _wait(stage: Stage, question: Callable[[], bool], what: str) -> None:
 
     def is_over() -> bool:
         if time.monotonic() - stage.seen_at > LOST_SECONDS:
-            raise RuntimeError(f"the page does not answer any more; waited for {what}")
+            raise RuntimeError(f"the pages do not answer any more; waited for {what}")
         return question()
 
     wait_until(is_over, STEP_SECONDS, what)

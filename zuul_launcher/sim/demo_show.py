@@ -41,9 +41,9 @@ class PlainDisplay:
 class LiveDisplay:
     """The queues, redrawn twice a second, and the last lines of what happened below them."""
 
-    def __init__(self, console: Console, url: str) -> None:
+    def __init__(self, console: Console, heading: str) -> None:
         self._console = console
-        self._url = url
+        self._heading = heading
         self._began = time.monotonic()
         self._status: Document | None = None
         self._lines: list[str] = []
@@ -70,7 +70,7 @@ class LiveDisplay:
         table = queues(self._status)
         room = max(self._console.height - table.row_count - 8, LEAST_LINES)
         lines = [Text(line, overflow="ellipsis", no_wrap=True) for line in self._lines[-room:]]
-        return Group(Text(f"The same, in a browser: {self._url}"), table, Rule("what happened"), *lines)
+        return Group(Text(self._heading), table, Rule("what happened"), *lines)
 
 
 def queues(status: Document | None) -> Table:
@@ -126,15 +126,18 @@ def _what_happened(result: Result) -> str:
 def summary(end: Ending) -> list[str]:
     landed = [result for result in end.results if result.place is not None]
     same = sum(result.is_as_tested is True for result in landed)
+    failed = [result for result in end.results if result.failed_at]
     return [
         f"{len(landed)} of {len(end.results)} changes merged, in this order: "
         + ", ".join(result.id for result in sorted(landed, key=lambda result: result.place or 0)),
         f"{end.builds} builds ran, {end.stopped} of them were stopped; "
         f"up to {end.most_at_once} changes of the gate were built at the same time",
         f"git diff between the tree that was tested and the tree that landed: empty for {same} of {len(landed)}",
+        *(f"the console that says why {result.id} failed: {result.failed_at}" for result in failed),
     ]
 
 
-def display_on(console: Console, url: str) -> PlainDisplay | LiveDisplay:
+def display_on(console: Console, heading: str) -> PlainDisplay | LiveDisplay:
+    """`heading`: what stands above the live table."""
     can_redraw = console.is_terminal and not console.is_dumb_terminal
-    return LiveDisplay(console, url) if can_redraw else PlainDisplay(console)
+    return LiveDisplay(console, heading) if can_redraw else PlainDisplay(console)

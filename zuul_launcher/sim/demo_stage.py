@@ -1,4 +1,4 @@
-"""The machinery of the demo: a Gerrit, the site's processes, a worker that really builds, and eyes on both.
+"""The machinery of the demo: a Gerrit, the site's processes, a worker among them, and eyes on all of it.
 
 All of it lives in one folder and on the loopback address, and ends with the `with` block.
 """
@@ -9,25 +9,24 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from zuul_launcher.gerrit.watch import Watch
 from zuul_launcher.settings import GerritConnection, load
+from zuul_launcher.sim.demo_builds import SeenBuild, SeenBuilds
+from zuul_launcher.sim.demo_jobs import jobs_file, together
 from zuul_launcher.sim.demo_news import Document, Landing, landing, news, said
-from zuul_launcher.sim.demo_story import AT_ONCE, JOBS, LAYOUT, PROJECTS, seconds
+from zuul_launcher.sim.demo_story import AT_ONCE, LAYOUT, PROJECTS
 from zuul_launcher.sim.gerrit.fetch import fetch, is_complete
 from zuul_launcher.sim.gerrit.real_process import RealGerritProcess
 from zuul_launcher.sim.gerrit.site import GerritSite
 from zuul_launcher.sim.gerrit.stand_in import SimGerrit
-from zuul_launcher.sim.site import Site, wait_until
-from zuul_launcher.sim.worker import GitJob, Outcome, SimWorker
+from zuul_launcher.sim.site import EXECUTORS, Site, wait_until
 
-EXECUTORS = 12
-LOOK_SECONDS = 0.4  # between two looks at the page
+LOOK_SECONDS = 0.4  # between two looks at the pages
 WATCH_SECONDS = 60.0
-TOGETHER_SECONDS = 60.0
 
 
 class Display(Protocol):
@@ -40,47 +39,20 @@ class Display(Protocol):
         """The newest state of the page."""
 
 
-class DemoJob:
-    """The jobs: they fetch and check the tree, and last a little so that people see them.
-
-    Those of the gate go on when some of its changes are being built at once, however slow the machine is.
-    """
-
-    def __init__(self, folder: Path, gerrit: GerritSite) -> None:
-        self._check = GitJob(folder)
-        self._gerrit_git = str(gerrit.repository("lib").parent)
-        self.updated = ""  # number of the change that gets a new patch set
-        self._gated: set[str] = set()  # numbers of changes that have been built in the gate
-        self._are_enough = threading.Event()
-
-    def __call__(self, job: str, parameters: dict[str, Any]) -> Outcome:
-        outcome = self._check(job, parameters | {"JOB_NAME": job, "GERRIT_GIT": self._gerrit_git})
-        if parameters["ZUUL_PIPELINE"] == "gate":
-            self._gated.add(parameters["ZUUL_CHANGE"])
-            if len(self._gated) >= AT_ONCE:
-                self._are_enough.set()
-            self._are_enough.wait(TOGETHER_SECONDS)
-        return replace(outcome, seconds=seconds(job, parameters, self.updated))
-
-    def go_on(self) -> None:
-        """Wait for nothing any more."""
-        self._are_enough.set()
-
-
 @dataclass
 class Stage:
     folder: Path
     gerrit: GerritSite
     site: Site
-    worker: SimWorker
-    job: DemoJob
+    worker: SeenBuilds
+    builds: tuple[SeenBuild, ...] = ()  # at the newest look
     landings: list[Landing] = field(default_factory=list)  # in Gerrit's order
-    seen_at: float = field(default_factory=time.monotonic)  # when the page answered last
+    seen_at: float = field(default_factory=time.monotonic)  # when both pages answered last
     most_at_once: int = 0  # items of the gate that were built at the same time
 
 
 @contextmanager
-def open_stage(folder: Path, gerrit_files: Path | None, web_port: int) -> Iterator[Stage]:
+def open_stage(folder: Path, gerrit_files: Path | None, web_port: int, worker_port: int) -> Iterator[Stage]:
     """Starts it all. gerrit_files: of a real Gerrit, downloaded if they are not there; None
     takes the stand-in. Progress goes to stdout."""
     with ExitStack() as ends:
@@ -88,22 +60,18 @@ def open_stage(folder: Path, gerrit_files: Path | None, web_port: int) -> Iterat
         with progress(f"creating projects {', '.join(PROJECTS)}"):
             for name, files in PROJECTS.items():
                 gerrit.create_project(name, files)
-        site = Site(folder, gerrit, LAYOUT, web_port=web_port)
+        jobs = jobs_file(folder, gerrit.repository("lib").parent)
+        site = Site(folder, gerrit, LAYOUT, web_port=web_port, jobs=jobs, worker_port=worker_port)
         ends.callback(site.stop)
         with progress("starting Gearman server"):
             site.start_gearman()
         with progress("starting merger"):
             site.start_merger()
+        with progress(f"starting worker with {EXECUTORS} executors"):
+            site.start_worker()
         with progress("starting scheduler"):
             site.start_scheduler()
-        trees = folder / "builds"
-        trees.mkdir()
-        job = DemoJob(trees, gerrit)
-        worker = SimWorker("127.0.0.1", site.gearman_port, "demo", JOBS, decide=job, executors=EXECUTORS)
-        with progress(f"starting worker with {EXECUTORS} executors"):
-            ends.enter_context(worker)
-            ends.callback(job.go_on)
-        yield Stage(folder, gerrit, site, worker, job)
+        yield Stage(folder, gerrit, site, SeenBuilds(site))
 
 
 def _start_gerrit(ends: ExitStack, folder: Path, files: Path | None) -> GerritSite:
@@ -166,16 +134,26 @@ def _look(stage: Stage, display: Display, is_over: threading.Event) -> None:
     before: Document | None = None
     while not is_over.wait(LOOK_SECONDS):
         after = stage.site.status()
-        if after is None:
+        if after is None or not _look_at_builds(stage):
             continue
         stage.seen_at = time.monotonic()
-        told = [build.parameters for build in stage.worker.builds]
-        gated = {parameters["ZUUL_CHANGE"] for parameters in told if parameters["ZUUL_PIPELINE"] == "gate"}
-        stage.most_at_once = max(stage.most_at_once, len(gated))
         for line in news(before, after):
             display.say(line)
         display.show(after)
         before = after
+
+
+def _look_at_builds(stage: Stage) -> bool:
+    """When enough changes of the gate are built at once their builds go on. False: the worker does not answer."""
+    try:
+        stage.builds = stage.worker.look()
+    except OSError:
+        return False
+    gated = {build.parameters["ZUUL_CHANGE"] for build in stage.builds if build.is_building and build.is_gated}
+    stage.most_at_once = max(stage.most_at_once, len(gated))
+    if stage.most_at_once >= AT_ONCE:
+        together(stage.folder).touch()
+    return True
 
 
 def _thread(run: Callable[[], None]) -> threading.Thread:

@@ -55,6 +55,16 @@ sshkey = {key}
 known_hosts = {folder}/known_hosts
 baseurl = http://{gerrit_host}
 """
+WORKER = """
+[worker]
+name = builder
+jobs = {folder}/jobs.yaml
+url = http://127.0.0.1:{port}/
+port = {port}
+executors = {executors}
+disk_free = 0
+"""
+EXECUTORS = 12
 
 
 def free_port() -> int:
@@ -62,6 +72,11 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _document(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - our own URLs
+        return json.load(answer)
 
 
 def wait_until(question: Callable[[], T], seconds: float, what: str) -> T:
@@ -76,7 +91,7 @@ def wait_until(question: Callable[[], T], seconds: float, what: str) -> T:
 
 
 class Site:
-    """Parts are named `gearman`, `scheduler`, `merger`, `merger2`...; each writes FOLDER/NAME.log."""
+    """Parts are named `gearman`, `scheduler`, `merger`, `merger2`..., `worker`; each writes FOLDER/NAME.log."""
 
     def __init__(
         self,
@@ -87,18 +102,25 @@ class Site:
         gearman_port: int | None = None,
         dburi: str | None = None,
         web_port: int | None = None,
+        jobs: str | None = None,
+        worker_port: int | None = None,
     ) -> None:
-        """`gearman_port`: of a Gearman server that is there already; without, the built-in one is used."""
+        """`gearman_port`: of a Gearman server that is there already; without, the built-in one is used. `jobs`: the
+        jobs.yaml of a worker, None: the site has none."""
         self.folder = folder
         self.gerrit = gerrit
         self.has_own_gearman = gearman_port is None
         self.gearman_port = gearman_port or free_port()
         self.web_port = web_port or free_port()
+        self.worker_port = worker_port or free_port()
+        self._has_worker = jobs is not None
         self.dburi = dburi or f"sqlite:///{folder}/state/zuul.sqlite"
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         for name in ("state", "git"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / "layout.yaml").write_text(layout)
+        if jobs is not None:
+            (folder / "jobs.yaml").write_text(jobs)
         (folder / "known_hosts").write_text(gerrit.known_hosts_line() + "\n")
         self.config = self._configure("zuul.conf")
 
@@ -114,6 +136,8 @@ class Site:
             gerrit_port=self.gerrit.port,
             key=self.gerrit.key_file("zuul"),
         ).replace(f"git_dir = {self.folder}/git\n", f"git_dir = {self.folder}/{git_dir}\n")
+        if self._has_worker:
+            text += WORKER.format(folder=self.folder, port=self.worker_port, executors=EXECUTORS)
         path = self.folder / name
         path.write_text(text)
         return path
@@ -122,8 +146,12 @@ class Site:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.web_port}"
 
+    @property
+    def worker_url(self) -> str:
+        return f"http://127.0.0.1:{self.worker_port}"
+
     def start(self, mergers: int = 1) -> None:
-        """All parts, and wait until the page answers."""
+        """All parts but a worker, and wait until the page answers."""
         if self.has_own_gearman:
             self.start_gearman()
         for number in range(1, mergers + 1):
@@ -146,14 +174,32 @@ class Site:
     def start_scheduler(self, *, wait: bool = True) -> None:
         self._start("scheduler", "scheduler", "--without-gearman")
         if wait:
-            wait_until(self._is_up, START_SECONDS, f"the scheduler (see {self.folder}/scheduler.log)")
+            self._wait_for("scheduler", lambda: self.status() is not None)
 
-    def _is_up(self) -> bool:
-        process = self._processes["scheduler"]
-        if process.poll() is not None:
-            log = (self.folder / "scheduler.log").read_text()
-            raise RuntimeError(f"the scheduler ended with status {process.returncode}:\n{log[-3000:]}")
-        return self.status() is not None
+    def start_worker(self) -> None:
+        """Of a site with jobs; and wait until it takes builds."""
+        self._start("worker", "worker")
+        self._wait_for("worker", self.offers_builds)
+
+    def offers_builds(self) -> bool:
+        """Does the Gearman server know what the worker can do?"""
+        try:
+            told = self.ask_worker("api/functions")
+        except OSError:
+            return False
+        return any(name.startswith("build:") for names in told.values() for name in names)
+
+    def _wait_for(self, name: str, question: Callable[[], bool]) -> None:
+        """Until a part that was started answers so. Raises RuntimeError with its last words."""
+
+        def is_up() -> bool:
+            process = self._processes[name]
+            if process.poll() is not None:
+                log = (self.folder / f"{name}.log").read_text()
+                raise RuntimeError(f"the {name} ended with status {process.returncode}:\n{log[-3000:]}")
+            return question()
+
+        wait_until(is_up, START_SECONDS, f"the {name} (see {self.folder}/{name}.log)")
 
     def kill(self, name: str) -> None:
         """SIGKILL one part."""
@@ -193,7 +239,7 @@ class Site:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, "PYTHONUNBUFFERED": "1", "XDG_CACHE_HOME": str(self.folder / "cache")},
             )
 
     @staticmethod
@@ -207,11 +253,14 @@ class Site:
     def status(self) -> dict[str, Any] | None:
         """status.json; None while there is none."""
         try:
-            with urllib.request.urlopen(f"{self.url}/status.json", timeout=5) as answer:  # noqa: S310 - our own URL
-                document: dict[str, Any] = json.load(answer)
+            document: dict[str, Any] = _document(f"{self.url}/status.json")
         except OSError:
             return None
         return document
+
+    def ask_worker(self, path: str) -> Any:
+        """JSON of one of the worker's pages. Raises OSError: it does not answer."""
+        return _document(f"{self.worker_url}/{path}")
 
     def is_ready(self) -> bool:
         """Does the page say that nothing is wrong? Then events are watched, and the Gearman server is there."""
