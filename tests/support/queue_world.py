@@ -34,6 +34,7 @@ DIFFERENCES: dict[str, dict[str, Any]] = {
     "a worker is gone": {"ours": "WORK_FAIL", "gear": "WORK_FAIL", "gearmand": "queued again"},
     "an exception reaches a client that did not ask for them": {"ours": True, "gear": True, "gearmand": False},
     "cancelling a queued job tells its client": {"ours": False, "gear": False, "gearmand": True},
+    "a cancelled job is listed until a worker asks": {"ours": False, "gear": False, "gearmand": True},
     "cancel of a running job": {"ours": "ERR UNKNOWN_JOB", "gear": "ERR UNKNOWN_JOB", "gearmand": "OK"},
     "equal jobs of several functions go in their order": {"ours": True, "gear": True, "gearmand": False},
 }
