@@ -40,7 +40,6 @@ class Bench(Struct, kw_only=True):
     """Made for one try of one build. `variables` grows: sources and secrets add theirs."""
 
     job: Job
-    number: int
     node: str
     channel: Channel
     root: FilePath  # of the node

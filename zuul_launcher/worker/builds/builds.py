@@ -72,7 +72,7 @@ class Builds:
     ) -> None:
         self._manager, self._folder, self._history, self._nodes = manager, folder, history, nodes
         self._definitions, self._limits, self._clock = definitions, limits, clock
-        self._around = Surroundings(manager=manager, limits=limits, folder=folder, submit=submit, turns=Turns())
+        self._around = Surroundings(manager=manager, limits=limits, submit=submit, turns=Turns())
         self._change = threading.Condition()
         self._builds: dict[tuple[str, str], Build] = {}  # job and unique id
         self._is_ending = False

@@ -10,7 +10,6 @@ import json
 import logging
 from collections.abc import Mapping
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -44,11 +43,10 @@ log = logging.getLogger("zuul_launcher.worker.builds")
 
 
 class Surroundings(Struct, frozen=True, kw_only=True):
-    """What all builds of a manager share. `folder`: of the files of all builds."""
+    """What all builds of a manager share."""
 
     manager: Identity
     limits: Limits
-    folder: Path
     submit: Submit
     turns: Turns
 
@@ -153,7 +151,6 @@ class Play:
             self._console.note(f"[{warning}]")
         return Bench(
             job=self._job,
-            number=self._record.number,
             node=self._node.name,
             channel=seeker.channel,
             root=seeker.root,
