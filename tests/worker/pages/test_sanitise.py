@@ -32,6 +32,8 @@ LINK = '<a href="https://x/?a=1&amp;b=2" rel="noopener noreferrer nofollow">'
         ("<b title='<script>'>x</b>", "<b>x</b>"),
         ("<a href='https://x/?a=1&b=2'>y</a>", LINK + "y</a>"),
         ("<a class=k href=https://x/?a=1&amp;b=2 href=javascript:x>y</a>", LINK + "y</a>"),
+        ("<a href=' ht\ttps://x/?a=1&b=2\n'>y</a>", LINK + "y</a>"),
+        ("<b>x</i>y", "<b>xy</b>"),
         ("<a name=x>y</a>", "<a>y</a>"),
         ("<a href>y</a>", "<a>y</a>"),
         ('<a href="http://x/&quot;onclick=&quot;y">z</a>', None),

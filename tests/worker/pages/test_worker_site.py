@@ -195,6 +195,23 @@ def test_a_console_that_became_a_link_is_not_followed(site: Site) -> None:
     assert site.ask("/job/unit/1/console/search?q=business").json["matches"] == []
 
 
+def test_folders_of_builds_that_became_links_are_not_followed(site: Site) -> None:
+    """D92."""
+    site.desk.begin()
+    place = site.desk.place().artifacts
+    place.rmdir()
+    place.symlink_to(secret(site.desk).parent)
+    assert site.ask("/job/unit/1/artifact/secret").status == 404
+    assert site.ask("/job/unit/1/artifact/").status == 404
+    assert site.ask("/job/unit/1/api/json").json["artifacts"] == []
+
+
+def test_a_name_that_no_job_can_have_is_not_taken_for_another(site: Site) -> None:
+    """D92. The history shows NUL as U+FFFD."""
+    site.desk.begin("a\ufffdb")
+    assert site.ask("/job/a%00b/1/").status == 404
+
+
 def test_artifacts_are_served_without_trust(site: Site) -> None:
     site.desk.begin()
     site.desk.artifact("a/report.html", b"<script>alert(1)</script>")

@@ -43,8 +43,8 @@ def opened(folder: Path, names: Sequence[str]) -> File | None:
     try:
         top = Path(os.path.realpath(folder))
         place = Path(os.path.realpath(top.joinpath(*names)))
-        return _opened(root, top, place) if place.is_relative_to(top) else None
-    except (OSError, ValueError):
+        return _opened(root, top, place)
+    except (OSError, ValueError):  # it is not there, or leads out
         return None
     finally:
         os.close(root)
@@ -71,6 +71,7 @@ def tree(folder: Path) -> tuple[Sequence[tuple[str, int]], bool]:
 
 
 def _opened(root: int, top: Path, place: Path) -> File:
+    """ValueError: the place is not below `top`."""
     path = str(place.relative_to(top))
     status = os.stat(path, dir_fd=root, follow_symlinks=False)
     if stat.S_ISDIR(status.st_mode):
