@@ -5,10 +5,13 @@ import pytest
 from click.testing import CliRunner
 from support.states import EPOCH, add_build, add_item, make_change, make_layout, make_pipeline, make_state, tree
 
-from zuul_launcher.cli.show import COLUMNS, chosen_columns, make_show, rough
+from zuul_launcher.cli import admin
+from zuul_launcher.cli.show import COLUMNS, COLUMNS_OF_V2, DEFAULT_COLUMNS, chosen_columns, make_show, rough
+from zuul_launcher.cli.v2 import zuul
 from zuul_launcher.model.queue import Worker
 from zuul_launcher.web.status import View, running_jobs
 
+SHOWS: dict[str, Any] = {"zuul-launcher": admin.show, "zuul": zuul.commands["show"]}
 LAYOUT = make_layout(make_pipeline("gate"), trees={"lib/alpha": {"gate": tree("unit", "docs")}})
 
 
@@ -39,15 +42,23 @@ def test_an_idle_gate_says_so() -> None:
 
 def test_the_default_columns_have_one_row_for_each_job() -> None:
     assert rows(show(one_item())) == [
-        ["Job Name", "Worker", "Start Time", "Result"],
-        ["unit", "w1\ufffd[2J", "3 minutes ago", ""],
-        ["docs", "", "Unknown", ""],
+        ["Project", "Change", "Job Name", "Worker", "Start Time", "Result"],
+        ["lib/alpha", "4710,2", "unit", "w1\ufffd[2J", "3 minutes ago", ""],
+        ["lib/alpha", "4710,2", "docs", "", "Unknown", ""],
     ]
+
+
+def test_zuul_of_v2_shows_the_columns_that_it_did() -> None:
+    command = make_show(one_item, clock=lambda: EPOCH + 185, default=COLUMNS_OF_V2)
+    result = CliRunner().invoke(command, ["running-jobs"])
+    assert rows(result.output)[0] == ["Job Name", "Worker", "Start Time", "Result"]
+    default = {name: group.commands["running-jobs"].params[0].default for name, group in SHOWS.items()}
+    assert default == {"zuul-launcher": DEFAULT_COLUMNS, "zuul": COLUMNS_OF_V2}
 
 
 def test_all_columns_fit_on_a_line_for_scripts() -> None:
     header, unit, docs = rows(show(one_item(), "--columns", "ALL"))
-    assert len(header) == len(unit) == len(docs) == 24
+    assert len(header) == len(unit) == len(docs) == 26
     cells = dict(zip(COLUMNS, unit, strict=True))
     assert (cells["elapsed_time"], cells["remaining_time"]) == ("3 minutes", "2 hours")
     assert (cells["estimated_time"], cells["end_time"]) == ("2 hours to go", "Unknown")
@@ -56,9 +67,19 @@ def test_all_columns_fit_on_a_line_for_scripts() -> None:
     assert (cells["worker.extra"], cells["pipeline"]) == ('{"a": 1}', "gate")
 
 
-def test_unknown_columns_are_dropped() -> None:
-    assert chosen_columns("name,nothing, worker.fqdn ,") == ["name", "worker.fqdn"]
-    assert rows(show(one_item(), "--columns", "nothing,name")) == [["Job Name"], ["unit"], ["docs"]]
+def test_columns_come_in_the_order_asked_for() -> None:
+    assert chosen_columns("name, worker.fqdn ,change") == ["name", "worker.fqdn", "change"]
+
+
+@pytest.mark.parametrize(("columns", "what"), [("nothing,name,nor this", "nothing, nor this"), (" , ", "no column is")])
+def test_unknown_columns_are_refused_with_the_names_that_are_known(columns: str, what: str) -> None:
+    for items in (one_item(), []):
+        command = make_show(lambda items=items: items)
+        result = CliRunner().invoke(command, ["running-jobs", "--columns", columns])
+        assert result.exit_code == 2
+        assert what in result.output
+        said = result.output.replace("\n", " ")
+        assert [name for name in COLUMNS if name not in said] == []
 
 
 def test_json_is_the_list_as_it_came() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from zuul_launcher.cli.show import make_show
+from zuul_launcher.cli.show import COLUMNS_OF_V2, make_show
 from zuul_launcher.cli.words import settings_of
 from zuul_launcher.gearman.rpc import request
 from zuul_launcher.model.change import ZERO_REVISION
@@ -89,3 +89,4 @@ def _running_jobs() -> list[dict[str, Any]]:
 
 
 show = make_show(_running_jobs)
+show_of_v2 = make_show(_running_jobs, default=COLUMNS_OF_V2)

@@ -14,7 +14,8 @@ Items = Sequence[Mapping[str, Any]]
 Fetch = Callable[[], Items]
 
 UNKNOWN = "Unknown"
-DEFAULT_COLUMNS = "name, worker.name, start_time, result"
+DEFAULT_COLUMNS = "project, change, name, worker.name, start_time, result"
+COLUMNS_OF_V2 = "name, worker.name, start_time, result"
 ROUGH = (
     (365 * 86400, "year"),
     (30 * 86400, "month"),
@@ -83,14 +84,22 @@ COLUMNS: dict[str, tuple[str, Callable[[Any, float], str]]] = {
     "worker.program": ("Worker Program", _plain),
     "worker.version": ("Worker Version", _plain),
     "worker.extra": ("Worker Extra", _extra),
+    "change": ("Change", _plain),  # these two: of the item, and unknown to v2
+    "project": ("Project", _plain),
 }
+OF_ITEM = {"change": "id", "project": "project"}  # column -> key of the item
 
 
 def chosen_columns(columns: str) -> list[str]:
-    """The names in a comma separated list, or all for `ALL`. Unknown ones are dropped, as in v2."""
+    """The names in a comma separated list, or all for `ALL`. BadParameter: one is unknown."""
     if columns.strip().upper() == "ALL":
         return list(COLUMNS)
-    return [name for part in columns.split(",") if (name := part.strip()) in COLUMNS]
+    names = [name for part in columns.split(",") if (name := part.strip())]
+    unknown = [name for name in names if name not in COLUMNS]
+    if unknown or not names:
+        what = f"there is no column {', '.join(unknown)}" if unknown else "no column is named"
+        raise click.BadParameter(f"{what}: choose from ALL, {', '.join(COLUMNS)}", param_hint="--columns")
+    return names
 
 
 def running_jobs_table(items: Items, columns: Sequence[str], now: float) -> Table:
@@ -98,12 +107,14 @@ def running_jobs_table(items: Items, columns: Sequence[str], now: float) -> Tabl
     table = Table(*(COLUMNS[name][0] for name in columns))
     for item in items:
         for job in item["jobs"]:
-            cells = (COLUMNS[name][1](_value(job, name), now) for name in columns)
+            cells = (COLUMNS[name][1](_value(item, job, name), now) for name in columns)
             table.add_row(*(Text(_printable(cell)) for cell in cells))
     return table
 
 
-def _value(job: Mapping[str, Any], name: str) -> Any:
+def _value(item: Mapping[str, Any], job: Mapping[str, Any], name: str) -> Any:
+    if name in OF_ITEM:
+        return item.get(OF_ITEM[name])
     outer, _, inner = name.partition(".")
     value = job.get(outer)
     return value.get(inner) if inner and isinstance(value, dict) else None if inner else value
@@ -114,25 +125,26 @@ def _printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
 
 
-def make_show(fetch: Fetch, clock: Callable[[], float] = time.time) -> click.Group:
-    """The `show` command. fetch: the decoded answer of `zuul:get_running_jobs`."""
+def make_show(fetch: Fetch, clock: Callable[[], float] = time.time, default: str = DEFAULT_COLUMNS) -> click.Group:
+    """The `show` command. fetch: the decoded answer of `zuul:get_running_jobs`; default: columns."""
 
     @click.group()
     def show() -> None:
         """Show what the gate is doing."""
 
     @show.command("running-jobs")
-    @click.option("--columns", default=DEFAULT_COLUMNS, show_default=True, help="Comma separated, or ALL.")
+    @click.option("--columns", default=default, show_default=True, help="Comma separated, or ALL.")
     @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
     def running_jobs(columns: str, form: str) -> None:
         """Show the jobs of all items in all pipelines."""
+        chosen = chosen_columns(columns)
         items = fetch()
         if form == "json":
             click.echo(json.dumps(items, indent=2))
         elif not items:
             click.echo("No jobs currently running")
         else:
-            _print(running_jobs_table(items, chosen_columns(columns), clock()))
+            _print(running_jobs_table(items, chosen, clock()))
 
     return show
 

@@ -16,7 +16,7 @@ import msgspec
 from zuul_launcher import VERSION
 from zuul_launcher.cli import merger as merging
 from zuul_launcher.cli import scheduler as scheduling
-from zuul_launcher.cli.admin import enqueue, enqueue_ref, promote, show
+from zuul_launcher.cli.admin import enqueue, enqueue_ref, promote, show_of_v2
 from zuul_launcher.cli.daemon import detached
 from zuul_launcher.errors import ZuulLauncherError
 from zuul_launcher.layout.files import read_files
@@ -112,7 +112,7 @@ def zuul(context: click.Context, config: Path | None, verbose: bool) -> None:
     set_up(verbose=verbose, quiet=True)
 
 
-for command in (enqueue, enqueue_ref, promote, show):
+for command in (enqueue, enqueue_ref, promote, show_of_v2):
     zuul.add_command(command)
 
 
