@@ -4,13 +4,14 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TypeVar, cast
 
 import click
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from zuul_launcher.cli.tables import table, visible
@@ -94,6 +95,8 @@ def call(
     console = Console(highlight=False, soft_wrap=True)
     last = ""
     try:
+        if probe.workers(*_where(context, server, port), function, min(timeout, probe.CONNECT_SECONDS)) == 0:
+            click.echo(f"no worker offers {visible(function)} now: the job waits for one", err=True)
         for event in probe.call(*_where(context, server, port), wanted, timeout):
             _print_event(console, event, form)
             last = event.kind
@@ -129,7 +132,16 @@ def status(context: click.Context, server: str | None, port: int | None, form: s
     if found.jobs is None:
         console.print("Jobs: this server does not list them.")
     else:
-        console.print(table("Jobs", ("handle",), [(handle,) for handle in found.jobs]))
+        console.print(_jobs_table(found.jobs))
+    if found.uniques:
+        console.print(table("Unique ids of jobs", ("unique id",), [(one,) for one in found.uniques]))
+
+
+def _jobs_table(jobs: Sequence[probe.Listed]) -> Table:
+    if any(job.function is None for job in jobs):
+        return table("Jobs", ("handle",), [(job.handle,) for job in jobs])
+    rows = [(job.handle, job.function, job.unique, "running" if job.running else "queued") for job in jobs]
+    return table("Jobs", ("handle", "function", "unique id", "state"), rows)
 
 
 @gear.command()

@@ -16,6 +16,7 @@ from zuul_launcher.gearman.server.packets import MAGIC_RESPONSE, Command, Framin
 
 CONNECT_SECONDS = 10.0
 UNANSWERED_SECONDS = 1.0  # after which a question counts as one that the server does not know
+OURS = "zuul-launcher "  # how the version of our server begins
 ANSWER_LIMIT = 128 * 1024 * 1024
 
 Priority = Literal["high", "normal", "low"]
@@ -80,11 +81,22 @@ class Connected:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A job that a server knows; only ours says more than the handle."""
+
+    handle: str
+    function: str | None = None
+    unique: str | None = None
+    running: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerStatus:
     version: str  # empty if the server does not say
     functions: tuple[Function, ...]
     connections: tuple[Connected, ...]
-    jobs: tuple[str, ...] | None  # handles; None if the server does not list them
+    jobs: tuple[Listed, ...] | None  # None if the server does not list them
+    uniques: tuple[str, ...]  # unique ids of jobs, of a server that does not say which job has which
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +152,16 @@ def status(server: str, port: int, timeout: float = CONNECT_SECONDS) -> ServerSt
     with _connection(server, port, timeout) as opened:
         functions = tuple(_function(line) for line in _ask_list(opened, b"status"))
         connections = tuple(_connected(line) for line in _ask_list(opened, b"workers"))
-    return ServerStatus(
-        version=_version(server, port, timeout),
-        functions=functions,
-        connections=connections,
-        jobs=_job_handles(server, port, timeout),
-    )
+    version = _version(server, port, timeout)
+    jobs, uniques = _jobs(server, port, timeout, is_ours=version.startswith(OURS))
+    return ServerStatus(version=version, functions=functions, connections=connections, jobs=jobs, uniques=uniques)
+
+
+def workers(server: str, port: int, function: str, timeout: float = CONNECT_SECONDS) -> int:
+    """How many connections offer a function. Raises RemoteUnavailable."""
+    with _connection(server, port, timeout) as opened:
+        listed = (_function(line) for line in _ask_list(opened, b"status"))
+        return sum(one.workers for one in listed if one.name == function)
 
 
 def ping(server: str, port: int, timeout: float = CONNECT_SECONDS) -> Ping:
@@ -197,12 +213,18 @@ def _version(server: str, port: int, timeout: float) -> str:
         return ""
 
 
-def _job_handles(server: str, port: int, timeout: float) -> tuple[str, ...] | None:
+def _jobs(
+    server: str, port: int, timeout: float, *, is_ours: bool
+) -> tuple[tuple[Listed, ...] | None, tuple[str, ...]]:
+    """Jobs, and the unique ids of a server that tells them apart from the jobs."""
     try:
         with _connection(server, port, min(timeout, UNANSWERED_SECONDS)) as opened:
-            return tuple(line.split("\t")[0] for line in _ask_list(opened, b"show jobs"))
+            if is_ours:
+                return tuple(_listed(line) for line in _ask_list(opened, b"show jobs details")), ()
+            jobs = tuple(Listed(handle=line.split("\t")[0]) for line in _ask_list(opened, b"show jobs"))
+            return jobs, tuple(_ask_list(opened, b"show unique jobs"))
     except RemoteUnavailable:
-        return None
+        return None, ()
 
 
 def _ask_list(opened: socket.socket, question: bytes) -> list[str]:
@@ -226,6 +248,11 @@ def _ask(opened: socket.socket, question: bytes, ends: tuple[bytes, ...]) -> byt
 def _function(line: str) -> Function:
     name, total, running, workers = line.rsplit("\t", 3)
     return Function(name=name, total=int(total), running=int(running), workers=int(workers))
+
+
+def _listed(line: str) -> Listed:
+    handle, state, function, unique = line.split("\t", 3)
+    return Listed(handle=handle, function=function, unique=unique, running=state == "running")
 
 
 def _connected(line: str) -> Connected:

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import gear as gear_library
 import pytest
 from click.testing import CliRunner, Result
-from support.gearman_wire import Place, wait_until
+from support.gearman_wire import Place, c_gearmand
+from support.waiting import wait_until
 
 from zuul_launcher.cli.gear import gear, gearman
 from zuul_launcher.gearman.server.packets import Command
@@ -139,7 +140,39 @@ def test_status_shows_functions_workers_and_jobs(ours: Place) -> None:
     assert found["version"].startswith("zuul-launcher ")
     assert found["functions"][0] == {"name": "build:[red]a", "total": 1, "running": 0, "workers": 0}
     assert found["connections"][0]["functions"] == ["build:a", "build:b"]
-    assert found["jobs"] == [handle]
+    assert found["jobs"] == [{"handle": handle, "function": "build:[red]a", "unique": "", "running": False}]
+
+
+def test_status_tells_function_and_unique_id_of_each_job(ours: Place) -> None:
+    client, worker = ours.connect(), ours.worker(b"build:a")
+    running = client.submit(b"build:a", b"7c1e\x1b2\t3")
+    assert worker.grab() == running
+    queued = client.submit(b"build:b", b"9d")
+    lines = typed(ours.port, "status").output.splitlines()
+    rows = {cells[0]: cells[1:] for line in lines if len(cells := line.strip("│").replace("│", " ").split()) == 4}
+    assert rows[running.decode()] == ["build:a", "7c1e?2?3", "running"]
+    assert rows[queued.decode()] == ["build:b", "9d", "queued"]
+
+
+@pytest.mark.gearmand
+def test_status_of_gearmand_lists_handles_and_unique_ids_apart() -> None:
+    with c_gearmand() as place:
+        handle = place.connect().submit(b"f", b"9d").decode()
+        found = json.loads(typed(place.port, "status", "--format", "json").output)
+        assert found["jobs"] == [{"handle": handle, "function": None, "unique": None, "running": None}]
+        assert found["uniques"] == ["9d"]
+        shown = typed(place.port, "status").output
+    assert handle in shown
+    assert "9d" in shown
+
+
+def test_call_says_at_once_if_no_worker_offers_the_function(ours: Place) -> None:
+    said = "no worker offers f now: the job waits for one\n"
+    result = typed(ours.port, "call", "f", "--background")
+    assert (result.exit_code, result.stderr) == (0, said)
+    worker = ours.worker(b"f")
+    assert typed(ours.port, "call", "f", "--background").stderr == ""
+    worker.echo()
 
 
 def test_ping_tells_the_round_trip_and_the_version(ours: Place) -> None:

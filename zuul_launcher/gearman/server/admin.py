@@ -27,6 +27,8 @@ def answer(queue: JobQueue, peers: Iterable[Peer], line: str) -> bytes:
             text = _listing(_workers(peers))
         case ["show", "jobs"]:
             text = _listing(_jobs(queue))
+        case ["show", "jobs", "details"]:  # no other server has it
+            text = _listing(_details(queue))
         case ["show", "unique", "jobs"]:
             text = _listing(_uniques(queue))
         case ["version"]:
@@ -77,11 +79,23 @@ def _jobs(queue: JobQueue) -> Iterable[str]:
             yield f"{job.handle.decode()}\t0\t0\t{int(job.background)}"
 
 
+def _details(queue: JobQueue) -> Iterable[str]:
+    """Handle, state, function, unique id."""
+    for job in queue.jobs.values():
+        if job.state is not JobState.ENDED:
+            function = job.function.decode(errors="replace")
+            yield f"{job.handle.decode()}\t{job.state.value}\t{function}\t{_printable(job.unique)}"
+
+
 def _uniques(queue: JobQueue) -> Iterable[str]:
-    """A unique is any text of a client; control characters would forge lines."""
     for job in queue.jobs.values():
         if job.unique:
-            yield "".join(c if c.isprintable() else "?" for c in job.unique.decode(errors="replace"))
+            yield _printable(job.unique)
+
+
+def _printable(unique: bytes) -> str:
+    """A unique is any text of a client; control characters would forge lines."""
+    return "".join(c if c.isprintable() else "?" for c in unique.decode(errors="replace"))
 
 
 def _limit(queue: JobQueue, arguments: list[str]) -> str:
