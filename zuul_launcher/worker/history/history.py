@@ -1,20 +1,19 @@
 """What a build manager remembers: builds and their numbers, and why nodes are offline. One manager has one database.
 
-Each call is one short transaction. Those that write take turns here, since SQLite lets waiting writers sleep.
+Each call is stored when it returns; those that write at the same time share a transaction.
 """
 
 import json
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from zuul_launcher.db.engine import reading, transaction
+from zuul_launcher.db.engine import reading
 from zuul_launcher.worker.history.tables import builds, numbers, offline
+from zuul_launcher.worker.history.together import Together
 from zuul_launcher.worker.parts import BuildRecord, UnknownBuild
 
 MEASURED = 6  # successful builds that an estimate rests on
@@ -30,36 +29,38 @@ class SqlHistory:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._turn = threading.Lock()
+        self._together = Together(engine)
 
     def begin(self, record: BuildRecord) -> BuildRecord:
         """Store a build that starts, under the next number of its job; the record with it and with its estimate."""
-        with self._writing() as connection:
+
+        def write(connection: Connection) -> BuildRecord:
             number = _next_number(connection, record.job)
             estimated = _estimate(connection, record.job)
             connection.execute(builds.insert().values(_values(record, number, estimated)))
-        return msgspec.structs.replace(record, number=number, estimated=estimated)
+            return msgspec.structs.replace(record, number=number, estimated=estimated)
+
+        return self._together.write(write)
 
     def finish(self, record: BuildRecord) -> None:
         """Store its end: finished_at, result, final, tests. A description stays the one that was stored."""
-        with self._writing() as connection:
-            connection.execute(
-                update(builds)
-                .where(_is(record.job, record.number))
-                .values(
-                    finished_at=record.finished_at,
-                    result=record.result,
-                    final=record.final,
-                    tests=_encoded(record.tests),
-                )
+        ended = (
+            update(builds)
+            .where(_is(record.job, record.number))
+            .values(
+                finished_at=record.finished_at,
+                result=record.result,
+                final=record.final,
+                tests=_encoded(record.tests),
             )
+        )
+        self._together.write(lambda connection: connection.execute(ended))
 
     def describe(self, job: str, number: int, html: str) -> None:
         """Set the description; what is over 64 KiB is cut off. Raises UnknownBuild."""
         kept = html.encode(errors="replace")[:DESCRIPTION_BYTES].decode(errors="ignore")
-        with self._writing() as connection:
-            done = connection.execute(update(builds).where(_is(job, number)).values(description=kept))
-        if not done.rowcount:
+        described = update(builds).where(_is(job, number)).values(description=kept)
+        if not self._together.write(lambda connection: connection.execute(described).rowcount):
             raise UnknownBuild(f"there is no build {number} of {job}")
 
     def find(self, job: str, number: int) -> BuildRecord | None:
@@ -84,10 +85,13 @@ class SqlHistory:
     def interrupted(self, now: float) -> Sequence[BuildRecord]:
         """At the start: builds that were running when the manager was killed end now, with no result. Those builds."""
         running = builds.c.finished_at.is_(None)
-        with self._writing() as connection:
+
+        def write(connection: Connection) -> Sequence[BuildRecord]:
             found = [_record(row) for row in connection.execute(select(builds).where(running))]
             connection.execute(update(builds).where(running).values(finished_at=now, result=None))
-        return found
+            return found
+
+        return self._together.write(write)
 
     def offline(self) -> Mapping[str, str]:
         """Node -> why it takes no builds."""
@@ -96,10 +100,13 @@ class SqlHistory:
 
     def set_offline(self, name: str, reason: str | None) -> None:
         """None: it takes builds again."""
-        with self._writing() as connection:
+
+        def write(connection: Connection) -> None:
             connection.execute(delete(offline).where(offline.c.node == name))
             if reason is not None:
                 connection.execute(offline.insert().values(node=name, reason=reason))
+
+        self._together.write(write)
 
     def ends(self) -> Mapping[str, Sequence[tuple[int, float]]]:
         """Job -> (number, finished_at) of each build that ended, the highest number first."""
@@ -112,18 +119,13 @@ class SqlHistory:
 
     def forget(self, job: str, number: int) -> None:
         """Remove a build that has ended. Its number is never used again."""
-        with self._writing() as connection:
-            connection.execute(delete(builds).where(_is(job, number), builds.c.finished_at.is_not(None)))
+        ended = delete(builds).where(_is(job, number), builds.c.finished_at.is_not(None))
+        self._together.write(lambda connection: connection.execute(ended))
 
     def _first(self, query: Select[Any]) -> BuildRecord | None:
         with reading(self._engine) as connection:
             row = connection.execute(query.limit(1)).first()
         return None if row is None else _record(row)
-
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        with self._turn, transaction(self._engine) as connection:
-            yield connection
 
 
 def _is(job: str, number: int) -> ColumnElement[bool]:
