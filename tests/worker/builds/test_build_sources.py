@@ -12,7 +12,7 @@ from support.waiting import wait_until
 
 from zuul_launcher.errors import RequestError
 from zuul_launcher.worker.builds.scm import source
-from zuul_launcher.worker.definitions.job import Git
+from zuul_launcher.worker.definitions.job import Git, Script, Shell
 
 SHOW = "#!/bin/sh\ncat README; ls; git rev-parse HEAD; git status --porcelain; echo $GIT_COMMIT $GIT_BRANCH $GIT_URL"
 
@@ -94,6 +94,14 @@ def test_a_ref_that_has_vanished_gives_no_result_and_is_not_waited_for(
     found = ran(world, parameters(upstream, "refs/zuul/master/Zgone"))
     assert found.result is None
     assert "is not there any more" in found.console
+
+
+def test_publishers_run_though_the_sources_could_not_be_had(world: World, upstream: Upstream) -> None:
+    after = Script(steps=(Shell(text="#!/bin/sh\necho after"),))
+    found = world.run(job("echo step", scm=Git(), publish=(after,)), parameters(upstream, "refs/zuul/master/Zgone"))
+    assert found.result is None
+    assert "after\n" in found.console
+    assert "step" not in found.console
 
 
 def test_a_server_that_is_down_is_tried_three_times(world: World, upstream: Upstream) -> None:

@@ -82,6 +82,30 @@ def test_who_wants_something_else_may_pass() -> None:
     second.end()
 
 
+def test_who_is_content_with_less_room_does_not_overtake() -> None:
+    turns, log = Turns(), list[str]()
+    first = Waiting(turns, {("g",): 2}, log, "first")
+    alone = Waiting(turns, {("g",): 1}, log, "alone")
+    later = Waiting(turns, {("g",): 2}, log, "later")
+    assert log == ["first"]
+    first.end()
+    assert alone.has.wait(60)
+    alone.end()
+    assert later.has.wait(60)
+    later.end()
+    assert log == ["first", "alone", "later"]
+
+
+def test_an_abort_that_came_before_is_reacted_to_at_once() -> None:
+    """D54."""
+    abort, reacted = Abort(), threading.Event()
+    assert abort.ask("stopped")
+    assert not abort.ask("shutdown")
+    with abort.reaction(reacted.set):
+        assert reacted.wait(60)
+    assert abort.reason == "stopped"
+
+
 def test_who_leaves_the_line_lets_others_pass() -> None:
     """D48."""
     turns, log = Turns(), list[str]()

@@ -18,6 +18,7 @@ from zuul_launcher.remoting import Channel
 from zuul_launcher.remoting.errors import HandshakeFailed
 from zuul_launcher.worker.builds.build import Build
 from zuul_launcher.worker.builds.parameters import Parameters
+from zuul_launcher.worker.builds.watch import Watch
 from zuul_launcher.worker.definitions.job import Artifacts, Script, Shell
 from zuul_launcher.worker.parts import Assignment
 
@@ -432,6 +433,22 @@ def test_a_build_that_nobody_waits_for_is_aborted_if_that_is_wanted(worlds: Call
     assert client.released.wait(60)
     assert world.history.records["unit", 1].result is None
     assert "aborted: lost" in world.console()
+
+
+def test_only_the_last_time_without_anybody_counts() -> None:
+    """A13."""
+    build, client, now = Build(_assignment("u1"), Parameters(), "u1", lambda: 0.0), Client(), [0.0]
+    build.attach(client, client)
+    limits = structs.replace(QUICK, on_connection_loss="abort", lost_grace=10.0, watch_interval=1000.0)
+    watch = Watch(limits, lambda: [build], lambda: now[0])
+    for at, is_connected in ((0.0, False), (9.0, False), (12.0, True), (13.0, False), (22.0, False)):
+        now[0], client.is_connected = at, is_connected
+        watch.look()
+    assert build.steps.reason is None
+    now[0] = 23.0
+    watch.look()
+    assert build.steps.reason == "lost"
+    watch.close()
 
 
 # By hand

@@ -50,11 +50,11 @@ class Console:
         return self._secrets
 
     def hide(self, secrets: Sequence[str]) -> None:
-        """From now on these are masked."""
+        """From now on these are masked, and no others."""
         with self._change:
             self._emit(self._masker.end())
-            self._secrets = (*self._secrets, *secrets)
-            self._masker = Masker(self._secrets)
+            self._secrets = tuple(secrets)
+            self._masker = Masker(secrets)
 
     def write(self, data: bytes) -> int:
         """Output of a step. ValueError: the build is over; whoever still writes loses its reader."""

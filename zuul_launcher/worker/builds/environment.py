@@ -87,7 +87,7 @@ def compose(
     refused = [name for name in passed if is_protected(name, job)]
     warnings += [f"the parameter {name} is protected and was not passed on" for name in refused]
     passed = {name: text for name, text in passed.items() if name not in refused}
-    ours = {name: text for name, text in _table(facts, manager).items() if name == COOKIE or name not in passed}
+    ours = {name: text for name, text in _table(facts, manager).items() if name not in passed}
     variables, files = _placed({**node_variables, **job.env, **passed, **ours}, facts.temporary)
     if job.timeout_variable and job.timeout is not None:
         variables[job.timeout_variable] = str(round(job.timeout * 1000))
