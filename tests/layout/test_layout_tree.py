@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from zuul_launcher.layout.files import MALFORMED
 from zuul_launcher.layout.load import Loaded, load
 from zuul_launcher.yamlfile import tree
 from zuul_launcher.yamlfile.problems import FileErrors, Problems
@@ -24,7 +25,7 @@ def plain(node: Node | None) -> object:
 
 
 def parsed(text: str) -> tuple[object, list[str]]:
-    problems = Problems("f")
+    problems = Problems("f", MALFORMED)
     node = tree.parse(text, problems)
     return plain(node), [f"{one.line}:{one.column}: {one.message}" for one in problems.errors]
 
@@ -117,7 +118,7 @@ def test_keys_are_texts_and_merged_are_mappings() -> None:
 
 def test_a_second_document_is_a_mistake(refused: Refuse) -> None:
     problems = refused("pipelines: []\nprojects: []\n---\na: 1\n")
-    assert problems == ["3:1: a second document begins here (a layout is one document)"]
+    assert problems == ["3:1: a second document begins here (a file is one document)"]
 
 
 def test_a_mistake_in_what_many_merge_is_told_once_where_it_stands(refused: Refuse) -> None:

@@ -12,6 +12,7 @@ from zuul_launcher.yamlfile.reading import EXTRA, Reading
 from zuul_launcher.yamlfile.tree import Mapping, Node, Sequence, parse_file
 
 INCLUDES = "includes"
+MALFORMED = "Malformed layout configuration: top-level type should be a dictionary"
 KEYS = (INCLUDES, "pipelines", "jobs", "project-templates", "projects")
 
 
@@ -25,7 +26,7 @@ class Joined:
 
 def read_files(path: Path) -> Joined:
     """The files of a layout as nodes, for who looks at how it is written. Raises FileErrors if they are no YAML."""
-    problems = Problems(str(path))
+    problems = Problems(str(path), MALFORMED)
     root = parse_file(path, problems)
     joined = join_files(Reading(problems), root, path) if root else None
     if problems.errors or joined is None:
@@ -52,7 +53,7 @@ class _Joining:
     def add(self, root: Node) -> bool:
         """One file and all that it includes."""
         if not isinstance(root, Mapping):
-            self.reading.refuse(root, "Malformed layout configuration: top-level type should be a dictionary")
+            self.reading.refuse(root, MALFORMED)
             return False
         for key, entry in root.entries.items():
             if key not in KEYS:

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from zuul_launcher.layout import jobtree
-from zuul_launcher.layout.files import join_files
+from zuul_launcher.layout.files import MALFORMED, join_files
 from zuul_launcher.layout.includes import read_includes
 from zuul_launcher.layout.jobs import JobEntries, read_jobs
 from zuul_launcher.layout.pipelines import read_pipelines
@@ -33,7 +33,7 @@ def load(path: Path, connections: Dictionary[str, str]) -> Loaded:
 
     Raises FileErrors with all mistakes of the layout and of the python files that it includes.
     """
-    problems = Problems(str(path))
+    problems = Problems(str(path), MALFORMED)
     node = parse_file(path, problems)
     read = _read(Reading(problems), node, path, dict(connections)) if node else None
     if problems.errors or read is None:

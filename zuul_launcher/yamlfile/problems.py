@@ -1,4 +1,4 @@
-"""What is wrong with a layout: each mistake with file, line and column, all of them together."""
+"""What is wrong with a file and those it includes: each mistake with file, line and column, all of them together."""
 
 from typing import Protocol
 
@@ -17,7 +17,7 @@ class Placed(Protocol):
     def column(self) -> int: ...
 
     @property
-    def file(self) -> str | None: ...  # None: in the layout file itself
+    def file(self) -> str | None: ...  # None: in the file that was named first
 
 
 class Place(Struct, frozen=True):
@@ -39,7 +39,7 @@ class Problem(Struct, frozen=True):
 
 
 class FileErrors(ConfigurationError):
-    """Everything that is wrong with a layout, in the order of the file; the text has a line for each."""
+    """Everything that is wrong with a file, in the order of the file; the text has a line for each."""
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
@@ -47,10 +47,11 @@ class FileErrors(ConfigurationError):
 
 
 class Problems:
-    """Errors and warnings of one layout, collected while it is read. What is shared by aliases is told once."""
+    """Errors and warnings of one file, collected while it is read. What is shared by aliases is told once."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, if_empty: str = "the file is empty") -> None:
         self.file = file
+        self.if_empty = if_empty  # what to say then
         self._errors: dict[Problem, None] = {}
         self._warnings: dict[Problem, None] = {}
 
@@ -79,7 +80,7 @@ class Problems:
         return Problem(place.file or self.file, place.line, place.column, _one_line(message), hint and _one_line(hint))
 
     def _sorted(self, problems: dict[Problem, None]) -> tuple[Problem, ...]:
-        """The layout itself first, then its includes."""
+        """The file itself first, then its includes."""
         return tuple(sorted(problems, key=lambda one: (one.file != self.file, one.file, one.line, one.column)))
 
 

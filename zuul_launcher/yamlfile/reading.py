@@ -20,7 +20,7 @@ REQUIRED = "required key not provided"
 
 
 class Reading:
-    """The readers of one layout, and where it says what is wrong."""
+    """The readers of one file, and where it says what is wrong."""
 
     def __init__(self, problems: Problems) -> None:
         self.problems = problems

@@ -29,7 +29,8 @@ Value = str | int | bool | float | None
 
 
 class Node:
-    """One value at 1-based line and column; file None: the layout; `size` counts all values in it, `depth` levels."""
+    """One value at 1-based line and column; `file` None: that which was named first. `size` counts all values in it,
+    `depth` levels."""
 
     __slots__ = ("column", "depth", "file", "line", "size")
 
@@ -74,7 +75,7 @@ class Mapping(Node):
 
 
 def parse_file(path: Path, problems: Problems, file: str | None = None) -> Node | None:
-    """The tree of a file; None if there is none, which is reported. `file`: its name, unless it is the layout."""
+    """The tree of a file; None if there is none, which is reported. `file`: its name, if it is an included one."""
     try:
         if path.stat().st_size > MAXIMUM_BYTES:
             problems.refuse(Place(file=file), f"the file is larger than {MAXIMUM_BYTES:,} bytes")
@@ -107,7 +108,7 @@ def parse(text: str, problems: Problems, file: str | None = None) -> Node | None
     except _TooLarge:
         return None
     if building.root is None:
-        problems.refuse(Place(file=file), "Malformed layout configuration: top-level type should be a dictionary")
+        problems.refuse(Place(file=file), problems.if_empty)
     return building.root
 
 
@@ -158,7 +159,7 @@ class _Building:
                 documents += 1
                 if documents > 1:
                     place = Place(*_position(event.start_mark), self.file)
-                    self.problems.refuse(place, "a second document begins here", "a layout is one document")
+                    self.problems.refuse(place, "a second document begins here", "a file is one document")
                     return
 
     def _begin(self, event: yaml.CollectionStartEvent) -> None:
@@ -247,7 +248,7 @@ class _Building:
         return Scalar(node.line, node.column, self.file, "broken", None)
 
     def _refuse_tag(self, node: Node, tag: str) -> None:
-        self.problems.refuse(node, f"tag {tag.replace(_TAG, '!!')} is not allowed", "a layout is made of plain data")
+        self.problems.refuse(node, f"tag {tag.replace(_TAG, '!!')} is not allowed", "write plain data")
 
     def _fill(self, node: Mapping, children: list[Node]) -> None:
         """Own keys over merged ones; of several merges the later one counts, in a merged list the earlier one."""
