@@ -79,6 +79,11 @@ def problems_of(text: str | bytes, directory: Path) -> list[str]:
     return [problem.removeprefix(str(directory / "zuul.conf")) for problem in caught.value.problems]
 
 
+def test_days_are_read_where_the_database_is_the_default_one(tmp_path: Path) -> None:
+    database = settings_of(COMPLETE + "[database]\nkeep_days=3\nhistory_days=400\n", tmp_path).database
+    assert (database.dburi, database.keep_days, database.history_days) == ("sqlite:////srv/zuul/zuul.sqlite", 3, 400)
+
+
 def test_a_file_of_v2_gives_typed_settings(tmp_path: Path) -> None:
     settings = settings_of(COMPLETE, tmp_path)
     assert settings.gearman.address == ("gearman.example.com", 4731)

@@ -84,6 +84,7 @@ class Merger(Struct, frozen=True, kw_only=True):
 class Database(Struct, frozen=True, kw_only=True):
     dburi: str = ""  # filled in: zuul.sqlite in the state_dir
     keep_days: int = 30  # of the journal
+    history_days: int = 0  # of builds; 0: for ever
 
 
 class Worker(Struct, frozen=True, kw_only=True):
@@ -239,7 +240,7 @@ class _Reading:
         database = self._read("database", Database)
         if not database.dburi:
             default = f"sqlite:///{zuul.state_dir}/zuul.sqlite"
-            database = Database(dburi=default, keep_days=database.keep_days)
+            database = msgspec.structs.replace(database, dburi=default)
         gearman, server = self._read("gearman", Gearman), self._read("gearman_server", GearmanServer)
         webapp, merger = self._read("webapp", Webapp), self._read("merger", Merger)
         worker = self._read_worker(zuul.state_dir) if "worker" in self.sections else None

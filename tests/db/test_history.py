@@ -1,9 +1,9 @@
 import msgspec
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
-from zuul_launcher.db import history
-from zuul_launcher.db.engine import transaction
+from zuul_launcher.db import history, tables
+from zuul_launcher.db.engine import reading, transaction
 from zuul_launcher.db.history import BuildFilter, BuildRow, BuildsetRow
 from zuul_launcher.model.queue import Worker
 
@@ -174,3 +174,22 @@ def test_the_attempts_at_a_change_tell_its_story(database: Engine) -> None:
     told = msgspec.structs.replace(merged, verdict="success", reported_at=9.0)
     assert history.buildsets(database, "12") == [first, told, newer]
     assert history.buildsets(database, "12", "3") == [first, told]
+
+
+def buildset(item: str, attempt: int, created_at: float) -> BuildsetRow:
+    return BuildsetRow(item=item, attempt=attempt, pipeline="gate", project="tools/clock", created_at=created_at)
+
+
+def test_old_items_go_with_their_builds_unless_they_are_in_a_pipeline(database: Engine, token: int) -> None:
+    many = history.PRUNED_AT_ONCE + 1
+    for number in range(many):
+        store(database, buildset(f"old{number}", 1, 10.0))
+    store(database, buildset("old0", 2, 10.0), buildset("present", 1, 10.0), buildset("new", 1, 100.0))
+    for item in ("old0", "present", "new"):
+        store(database, changed(uuid=item, item=item, change=item))
+    assert history.prune(database, token, 100.0, ["present", "unknown"]) == many + 1
+    left = history.builds(database, BuildFilter(), limit=10)
+    assert sorted(row.item for row in left) == ["new", "present"]
+    with reading(database) as connection:
+        assert sorted(connection.execute(select(tables.buildset.c.item)).scalars()) == ["new", "present"]
+    assert history.prune(database, token, 100.0, ["present"]) == 0

@@ -123,6 +123,7 @@ def test_a_former_holder_writes_nothing_any_more(database: Engine, other: Engine
         "park": lambda: journal.park(database, old, parked),
         "put_layout": lambda: journal.put_layout(database, old, "h", b"", 0.0),
         "prune": lambda: journal.prune(database, old, 0, 1e9),
+        "prune the history": lambda: history.prune(database, old, 1e9, ()),
         "trying": lambda: outbox.trying(database, old, row, 0.0),
         "postpone": lambda: outbox.postpone(database, old, row, 0.0, ""),
         "finish": lambda: outbox.finish(database, old, row),

@@ -1,11 +1,11 @@
 """Build sets and builds, kept for people to query, and for estimates. The gate itself never reads them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import Connection, Engine, Insert, Row, Select, Table, func, select, update
+from sqlalchemy import Connection, Engine, Insert, Row, Select, Table, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from zuul_launcher.db import lease
@@ -14,6 +14,7 @@ from zuul_launcher.db.tables import build, buildset
 from zuul_launcher.model.queue import Worker
 
 MEASURED = 10  # builds that an estimate rests on
+PRUNED_AT_ONCE = 200  # items a transaction, so that the loop is not kept waiting
 ASKED_AT_ONCE = 1000  # values in one IN: databases have a limit
 
 
@@ -157,6 +158,25 @@ def estimate(engine: Engine, job: str) -> float | None:
     )
     with reading(engine) as connection:
         return connection.execute(select(func.avg(last.c.seconds))).scalar()
+
+
+def prune(engine: Engine, token: int, before: float, present: Collection[str]) -> int:
+    """Delete items that entered before a time (epoch seconds) and are no longer `present` (ids), with all their builds.
+    How many build sets went."""
+    removed = 0
+    while gone := _prune_some(engine, token, before, present):
+        removed += gone
+    return removed
+
+
+def _prune_some(engine: Engine, token: int, before: float, present: Collection[str]) -> int:
+    with transaction(engine) as connection:
+        lease.check(connection, token)
+        outdated = buildset.c.created_at < before, buildset.c.item.not_in(list(present))
+        oldest = select(buildset.c.item).distinct().where(*outdated).limit(PRUNED_AT_ONCE)
+        items = list(connection.execute(oldest).scalars())
+        connection.execute(delete(build).where(build.c.item.in_(items)))
+        return connection.execute(delete(buildset).where(buildset.c.item.in_(items))).rowcount
 
 
 def _upsert(connection: Connection, table: Table, rows: Sequence[AnyRow]) -> None:

@@ -24,6 +24,7 @@ from zuul_launcher.service.loop import Loop, Outward, last_heard, parameters_of,
 from zuul_launcher.service.measure import sizes
 from zuul_launcher.service.notices import Notices
 from zuul_launcher.service.outlet import Outlet
+from zuul_launcher.service.pruning import prune
 from zuul_launcher.service.publisher import Publisher
 from zuul_launcher.service.screening import Screening
 from zuul_launcher.service.storage import LEASE_SECONDS, Storage, open_storage, prepare
@@ -342,13 +343,7 @@ class Scheduler:
     def _prune(self) -> None:
         """Keep the database from growing without end."""
         while not self._stopping.wait(self._tuning.prune):
-            keep_days = self.settings.database.keep_days
-            try:
-                removed = journal.prune(self._storage.engine, self._storage.token, keep_days, self._clock())
-            except RemoteUnavailable as error:
-                log.warning("the journal could not be pruned: %s", error)
-            else:
-                log.info("%d steps older than %d days were removed from the journal", removed, keep_days)
+            prune(self._storage, self.settings.database, list(self._loop.state.items), self._clock())
 
     def _die(self, error: BaseException) -> None:
         """On any thread: this process may not go on."""
