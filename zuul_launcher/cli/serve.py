@@ -83,10 +83,6 @@ class Part:
             self._started_at = now
             log.info("%s is process %d", self.name, self._process.pid)
 
-    def stop(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-
     def wait(self) -> None:
         if self._process is None:
             return
@@ -131,7 +127,7 @@ def serve(context: click.Context) -> None:
     """Run Gearman server (if [gearman_server] start=true), scheduler with page, merger and, if there is a section
     [worker], a worker, until TERM or INT.
 
-    HUP, USR1 and USR2 are passed on to the scheduler.
+    HUP is passed on to the scheduler and to the worker, USR1 and USR2 to the scheduler.
     """
     settings = settings_of(context)
     require_for(settings, "scheduler")
@@ -164,16 +160,24 @@ def is_alone(lock: IO[bytes]) -> bool:
 
 
 def look_after_all(parts: list[Part]) -> None:
-    """Until a signal says to stop; then end all."""
+    """Until a signal says to stop; then end all, the worker first: it tells that its builds have no result."""
     stopping = threading.Event()
+    workers = [part for part in parts if part.name == "worker"]
+    others = [part for part in parts if part.name != "worker"]
     scheduler = next(part for part in parts if part.name == "scheduler")
-    passed_on = {one: partial(scheduler.tell, one) for one in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)}
-    on_signals({signal.SIGTERM: stopping.set, signal.SIGINT: stopping.set, **passed_on})
+    passed_on = {one: partial(scheduler.tell, one) for one in (signal.SIGUSR1, signal.SIGUSR2)}
+    reload = partial(_tell, [scheduler, *workers], signal.SIGHUP)
+    on_signals({signal.SIGTERM: stopping.set, signal.SIGINT: stopping.set, signal.SIGHUP: reload, **passed_on})
     while not stopping.is_set():
         for part in parts:
             part.look_after(time.monotonic())
         stopping.wait(0.5)
-    for part in reversed(parts):
-        part.stop()
-    for part in reversed(parts):
-        part.wait()
+    for group in (workers, others[::-1]):
+        _tell(group, signal.SIGTERM)
+        for part in group:
+            part.wait()
+
+
+def _tell(parts: list[Part], number: signal.Signals) -> None:
+    for part in parts:
+        part.tell(number)
