@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, bindparam, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from zuul_launcher.db.engine import reading
@@ -19,6 +19,26 @@ from zuul_launcher.worker.parts import BuildRecord, UnknownBuild
 MEASURED = 6  # successful builds that an estimate rests on
 GREATEST = 2**31 - 1
 DESCRIPTION_BYTES = 64 * 1024
+
+# What every build needs is made once: it costs more to put a statement together than to run it.
+BEGUN = builds.insert()
+ENDED = (
+    update(builds)
+    .where(builds.c.job == bindparam("of_job"), builds.c.number == bindparam("of_number"))
+    .values({name: bindparam(name) for name in ("finished_at", "result", "final", "tests")})
+)
+LASTED = (
+    select(builds.c.finished_at - builds.c.started_at)
+    .where(builds.c.job == bindparam("of_job"), builds.c.result == "SUCCESS")
+    .order_by(builds.c.number.desc())
+    .limit(MEASURED)
+)
+COUNTED = {
+    name: insert(numbers)
+    .on_conflict_do_update(index_elements=[numbers.c.job], set_={"last": numbers.c.last + 1})
+    .returning(numbers.c.last)
+    for name, insert in (("postgresql", postgresql.insert), ("sqlite", sqlite.insert))
+}
 
 
 class SqlHistory:
@@ -37,24 +57,22 @@ class SqlHistory:
         def write(connection: Connection) -> BuildRecord:
             number = _next_number(connection, record.job)
             estimated = _estimate(connection, record.job)
-            connection.execute(builds.insert().values(_values(record, number, estimated)))
+            connection.execute(BEGUN, _values(record, number, estimated))
             return msgspec.structs.replace(record, number=number, estimated=estimated)
 
         return self._together.write(write)
 
     def finish(self, record: BuildRecord) -> None:
         """Store its end: finished_at, result, final, tests. A description stays the one that was stored."""
-        ended = (
-            update(builds)
-            .where(_is(record.job, record.number))
-            .values(
-                finished_at=record.finished_at,
-                result=record.result,
-                final=record.final,
-                tests=_encoded(record.tests),
-            )
-        )
-        self._together.write(lambda connection: connection.execute(ended))
+        values = {
+            "of_job": record.job,
+            "of_number": record.number,
+            "finished_at": record.finished_at,
+            "result": record.result,
+            "final": record.final,
+            "tests": _encoded(record.tests),
+        }
+        self._together.write(lambda connection: connection.execute(ENDED, values))
 
     def describe(self, job: str, number: int, html: str) -> None:
         """Set the description; what is over 64 KiB is cut off. Raises UnknownBuild."""
@@ -134,23 +152,14 @@ def _is(job: str, number: int) -> ColumnElement[bool]:
 
 
 def _next_number(connection: Connection, job: str) -> int:
-    table = postgresql.insert(numbers) if connection.dialect.name == "postgresql" else sqlite.insert(numbers)
-    counted = table.values(job=job, last=1).on_conflict_do_update(
-        index_elements=[numbers.c.job], set_={"last": numbers.c.last + 1}
-    )
-    number: int = connection.execute(counted.returning(numbers.c.last)).scalar_one()
+    statement = COUNTED["postgresql" if connection.dialect.name == "postgresql" else "sqlite"]
+    number: int = connection.execute(statement, {"job": job, "last": 1}).scalar_one()
     return number
 
 
 def _estimate(connection: Connection, job: str) -> int | None:
     """Mean of the last successful builds, in milliseconds."""
-    query = (
-        select(builds.c.finished_at - builds.c.started_at)
-        .where(builds.c.job == job, builds.c.result == "SUCCESS")
-        .order_by(builds.c.number.desc())
-        .limit(MEASURED)
-    )
-    seconds = list(connection.execute(query).scalars())
+    seconds = list(connection.execute(LASTED, {"of_job": job}).scalars())
     return round(1000 * sum(seconds) / len(seconds)) if seconds else None
 
 
