@@ -74,6 +74,29 @@ def test_a_wrong_layout_at_a_reload_is_refused_and_builds_go_on(stand_in: SimGer
         assert sorted(map(seen, gate.worker.history)) == sorted([first, second, ("docs", change.number)])
 
 
+def test_a_start_with_a_wrong_layout_goes_on_with_the_last_good_one(stand_in: SimGerrit, tmp_path: Path) -> None:
+    with running_gate(tmp_path, stand_in) as gate:
+        first = gate.propose("alpha", "new")
+        gate.wait_for_builds(("unit", first.number))
+        assert gate.site.terminate("scheduler") == 0
+        path = gate.write_layout(WRONG)
+        gate.site.start_scheduler(wait=False)
+        errors = gate.wait_for_errors(*(f"layout: {path}:{place}: " for place in ("3:14", "6:18", "9:5")))
+        for error in errors:
+            gate.wait_for_log(f"the new layout is refused, the old one stays: {error.removeprefix('layout: ')}\n")
+        second = gate.propose("beta", "new")
+        gate.wait_for_builds(("unit", first.number), ("unit", first.number, second.number))
+
+        assert gate.site.terminate("scheduler") == 0
+        gate.write_layout(GATE + ONE_JOB)
+        gate.site.start_scheduler()
+        gate.wait_until_ready()
+        assert gate.errors() == []
+        gate.worker.release_all()
+        gate.wait_for_status("MERGED", first, second)
+        assert len(gate.worker.history) == 2
+
+
 @pytest.mark.postgresql
 def test_everything_may_be_away_at_the_start(postgresql: Cluster, tmp_path: Path) -> None:
     gerrit = SimGerrit(tmp_path / "gerrit", port=free_port())

@@ -23,7 +23,7 @@ from zuul_launcher.cli.found import FoundProcess, find, remember
 from zuul_launcher.cli.signals import on_signals
 from zuul_launcher.cli.words import settings_of
 from zuul_launcher.errors import ConfigurationError
-from zuul_launcher.layout.load import load
+from zuul_launcher.service.layouts import read_first
 from zuul_launcher.settings import Settings, require_for
 
 DELAYS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)  # seconds before a part that died is started again
@@ -133,7 +133,7 @@ def serve(context: click.Context) -> None:
     require_for(settings, "scheduler")
     if settings.worker is not None:
         require_for(settings, "worker")
-    load(settings.zuul.layout, settings.drivers)  # a bad one ends this here, not a part again and again
+    read_first(settings)  # a bad one ends this here, not a part again and again
     folder = Path(settings.zuul.state_dir) / "serve"
     make_folder(folder, "[zuul] state_dir")
     make_folder(Path(settings.merger.git_dir), "[merger] git_dir")

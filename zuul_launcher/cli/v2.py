@@ -22,7 +22,9 @@ from zuul_launcher.errors import ZuulLauncherError
 from zuul_launcher.layout.files import read_files
 from zuul_launcher.layout.load import load as load_layout
 from zuul_launcher.log import set_up
+from zuul_launcher.service.layouts import read_first
 from zuul_launcher.settings import Settings, load, require_for
+from zuul_launcher.yamlfile.problems import FileErrors
 from zuul_launcher.yamlfile.tree import Mapping, Scalar, Sequence
 
 NEVER_MISSING = "noop"  # no worker offers it, and none has to
@@ -84,7 +86,7 @@ def server(config: Path | None, layout: Path | None, foreground: bool, joblist: 
         return
     require_for(settings, "scheduler")
     if not foreground:
-        load_layout(settings.zuul.layout, settings.drivers)  # what is wrong is told while somebody reads it
+        _tell_of_layout(settings)
     with _go(foreground, settings.zuul.pidfile, settings.zuul.log_config), _logged():
         scheduling.run(settings)
 
@@ -140,6 +142,13 @@ def _logged() -> Iterator[None]:
     except ZuulLauncherError as error:
         log.error("%s", error)
         raise
+
+
+def _tell_of_layout(settings: Settings) -> None:
+    """What is wrong is told while somebody reads it; it ends here if there is no other layout to start with."""
+    first = read_first(settings)
+    if isinstance(first, FileErrors):
+        click.echo(f"the last good layout is used, since the new one is wrong:\n{first}", err=True)
 
 
 def _check(settings: Settings, joblist: Path | None) -> None:

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
-from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, Row, delete, func, insert, inspect, select, update
 
 from zuul_launcher.db import history, lease, outbox
 from zuul_launcher.db.engine import reading, transaction
@@ -213,6 +213,16 @@ def get_layout(engine: Engine, hash: str) -> bytes | None:
     with reading(engine) as connection:
         content = connection.execute(select(layout.c.content).where(layout.c.hash == hash)).scalar_one_or_none()
     return None if content is None else zlib.decompress(content)
+
+
+def has_layout(engine: Engine) -> bool:
+    """Is the layout kept that the state goes by? For who only looks: there may be no tables yet."""
+    with reading(engine) as connection:
+        if not inspect(connection).has_table(snapshot.name):
+            return False
+        last = select(journal.c.layout).order_by(journal.c.sequence.desc()).limit(1)
+        hash = connection.execute(last).scalar() or connection.execute(select(snapshot.c.layout)).scalar()
+        return connection.execute(select(layout.c.hash).where(layout.c.hash == hash)).scalar() is not None
 
 
 def prune(engine: Engine, token: int, keep_days: float, now: float) -> int:

@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from zuul_launcher import VERSION
 from zuul_launcher.db import journal, lease
 from zuul_launcher.errors import ConfigurationError, RemoteUnavailable
-from zuul_launcher.layout.load import content_hash
-from zuul_launcher.layout.load import load as load_layout_file
 from zuul_launcher.metrics import Metrics
 from zuul_launcher.model.actions import Answer
 from zuul_launcher.model.events import FactsSeen, LayoutLoaded, LayoutRefused, SiblingsSeen, TimerFired, Triggered
 from zuul_launcher.model.layout import Layout
-from zuul_launcher.service import gauges, payload
+from zuul_launcher.service import gauges, layouts, payload
 from zuul_launcher.service.clock import Clock
 from zuul_launcher.service.gearmanside import GearmanSide
 from zuul_launcher.service.gerrits import Gerrit
@@ -94,24 +92,25 @@ class Scheduler:
         self._reload.set()
 
     def run(self, begin: Callable[[], None] = lambda: None) -> None:
-        """`begin` is called when the layout is read and the page has its port: nothing of the site is wrong.
+        """`begin` is called when there is a layout and the page has its port: nothing keeps the site from being served.
 
         Raises ConfigurationError (FileErrors among them) before anything is begun, Fenced if it lost its lease."""
-        layout, layout_hash = self._read_layout()
+        first = layouts.read_first(self.settings)
         self._page = self._open_page()
         begin()
         storage = open_storage(self.settings.database.dburi, self._clock, self._stopping, self._tuning.lease)
         if storage is not None:
             try:
-                self._serve(storage, layout, layout_hash)
+                self._serve(storage, first)
             finally:
                 self._page.stop()
                 storage.close(self._clock())
         if self._fatal is not None:
             raise self._fatal
 
-    def _serve(self, storage: Storage, layout: Layout, layout_hash: str) -> None:
-        prepare(storage, layout, layout_hash, self._clock())
+    def _serve(self, storage: Storage, first: layouts.Read | FileErrors) -> None:
+        if isinstance(first, layouts.Read):
+            prepare(storage, first.layout, first.hash, self._clock())
         self._storage = storage
         gerrits = {one.name: one for one in self.settings.connections.values() if isinstance(one, GerritConnection)}
         parameters = parameters_of(storage.engine)
@@ -120,11 +119,7 @@ class Scheduler:
         )
         outward = Outward(rows=self._wake, answer=self._answer, measured=self._metrics.note)
         self._loop = Loop(storage.engine, storage.token, world, outward, self._stopping)
-        if self._loop.state.layout != layout_hash:
-            slow = self._slow_patterns(layout)
-            if slow:
-                raise ConfigurationError("\n".join(slow))
-            self._loop.take(Envelope(LayoutLoaded(at=self._clock(), layout=layout_hash), layout=layout))
+        self._begin_with(first)
         self._publisher = Publisher(self._board, self.settings.zuul, parameters, VERSION, self._clock)
         self._gerrits = [
             Gerrit(
@@ -161,6 +156,20 @@ class Scheduler:
             self._work()
         finally:
             self._end()
+
+    def _begin_with(self, first: layouts.Read | FileErrors) -> None:
+        """The layout of the file, or if that is wrong the last good one, which the state has."""
+        if isinstance(first, layouts.Read):
+            state = self._loop.state
+            problems = self._slow_patterns(first.layout) if state.layout != first.hash else ()
+            if not problems and (state.layout != first.hash or state.layout_errors):
+                self._loop.take(Envelope(LayoutLoaded(at=self._clock(), layout=first.hash), layout=first.layout))
+        else:
+            problems = layouts.problems_of(first)
+        if self._loop.layout is None:
+            raise ConfigurationError("\n".join(problems))
+        if problems:
+            self._refuse_layout(problems)
 
     def _begin(self) -> None:
         self._gearman.resume(self._loop.state)
@@ -288,12 +297,6 @@ class Scheduler:
             errors.append(f"{parked} events could not be worked on and were put aside: see the log")
         return tuple(errors)
 
-    def _read_layout(self) -> tuple[Layout, str]:
-        loaded = load_layout_file(self.settings.zuul.layout, self.settings.drivers)
-        for warning in loaded.warnings:
-            log.warning("%s", warning)
-        return loaded.layout, content_hash(loaded.layout)
-
     def _read_layout_when_told(self) -> None:
         """On a thread of its own, since a site's layout takes a while; one at a time, so that the last one counts."""
         while True:
@@ -306,18 +309,17 @@ class Scheduler:
     def _read_layout_again(self) -> None:
         now = self._clock()
         try:
-            layout, layout_hash = self._read_layout()
+            found = layouts.read(self.settings)
         except ConfigurationError as error:
-            problems = [str(one) for one in error.problems] if isinstance(error, FileErrors) else [str(error)]
-            self._refuse_layout(problems)
+            self._refuse_layout(layouts.problems_of(error))
             return
-        slow = self._slow_patterns(layout)
+        slow = self._slow_patterns(found.layout)
         if slow:
             self._refuse_layout(slow)
             return
-        prepare(self._storage, layout, layout_hash, now)
-        self._inbox.put(Envelope(LayoutLoaded(at=now, layout=layout_hash), layout=layout))
-        log.info("the layout was read again: %s", layout_hash[:12])
+        prepare(self._storage, found.layout, found.hash, now)
+        self._inbox.put(Envelope(LayoutLoaded(at=now, layout=found.hash), layout=found.layout))
+        log.info("the layout was read again: %s", found.hash[:12])
 
     def _refuse_layout(self, problems: Sequence[str]) -> None:
         for problem in problems:
