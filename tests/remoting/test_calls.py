@@ -85,6 +85,30 @@ def test_a_lambda_is_another_one_each_time_it_is_made(channel: Channel) -> None:
         channel.call(lambda: name_that_nobody_has)  # type: ignore[name-defined] # noqa: F821 - that is the point
 
 
+def test_functions_of_one_code_object_keep_what_they_do_not_have_in_common(channel: Channel) -> None:
+    def make(kind: Any, default: int) -> Callable[..., list[Any]]:
+        def seen(added: kind = default) -> Any:
+            import gc
+            import sys
+            import types
+
+            code = sys._getframe().f_code
+            # On a channel within this process, those that were not sent refer to the code too.
+            functions = [found for found in gc.get_referrers(code) if isinstance(found, types.FunctionType)]
+            return [added, [[found.__name__, str(found.__annotations__["added"])] for found in functions]]
+
+        return seen
+
+    kinds = [int, "text", None, Report, 7, True, int]
+    functions = [make(kind, number) for number, kind in enumerate(kinds)]
+    functions[-1].__name__ = "renamed"
+    for number, function in enumerate(functions):
+        added, names = channel.call(function)
+        assert added == number
+        assert [function.__name__, str(kinds[number])] in names
+    assert channel.call(functions[0], 10)[0] == channel.call(functions[0], added=10)[0] == 10
+
+
 def test_plain_data_come_back_as_they_were(channel: Channel) -> None:
     zone = datetime.timezone(datetime.timedelta(hours=2))
     values = [

@@ -14,7 +14,7 @@ import socket
 import struct
 import weakref
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -93,21 +93,29 @@ class Channel:
         CallTimeout: no answer within `timeout` seconds (None: it waits as long as the channel lives); the call is
         cancelled. NotSerializable and others: nothing was sent. ChannelClosed: it is not known whether it ran.
         """
+        return self.apply(function, args, keywords, timeout)
+
+    def apply(
+        self,
+        function: Callable[..., Any],
+        args: Sequence[Any],
+        keywords: Mapping[str, Any],
+        timeout: float | None = None,
+    ) -> Any:
+        """The same; a keyword of the function may be called `timeout` too."""
         return self._wait(self.call_async(function, *args, **keywords), timeout)
 
     def call_async(self, function: Callable[..., Any], /, *args: Any, **keywords: Any) -> RemoteFuture:
         """The same without waiting for the result. Calls begin in the order in which they were sent."""
         what = getattr(function, "__qualname__", type(function).__name__)
-        return self._outgoing.start(
-            frames.CALL, what, self._depth(), lambda: self.side.encode_call(function, args, keywords)
-        )
+        return self._outgoing.start(frames.CALL, what, self._depth(), self.side.encode_call, (function, args, keywords))
 
     def call_proxy(self, number: int, method: str, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         """Run a method of an object of the far side; `proxy.Proxy` calls this."""
         content = (number, method, args, keywords)
+        depth = self._depth()
         return self._wait(
-            self._outgoing.start(frames.PROXY_CALL, method, self._depth(), lambda: self.side.encode_value(content)),
-            None,
+            self._outgoing.start(frames.PROXY_CALL, method, depth, self.side.encode_value, (content,)), None
         )
 
     def _depth(self) -> int:
@@ -129,9 +137,9 @@ class Channel:
         if not answered and future.cancel():
             raise CallTimeout(f"{self.name}: {future.what} gave no answer within {timeout:g} s")
         try:
-            return future.result()
+            return future.answer()
         finally:
-            del future  # as in `result`: an error that is raised must not keep itself, and all frames, alive
+            del future  # as in `answer`: an error that is raised must not keep itself, and all frames, alive
 
     # What goes along
 
@@ -146,8 +154,12 @@ class Channel:
         """Serve the sources of this module or package, with all below it, to the agent.
 
         `data`: patterns (`*`, `?`, `**`) of files in the folder of the package, which code on the node may then read
-        with `importlib.resources`. ValueError: a pattern that leads out of it. TypeError: no list of patterns.
+        with `importlib.resources`. ValueError: a pattern that leads out of it. TypeError: no list of patterns, or no
+        name. ModuleNotFoundError: there is no such module here.
         """
+        if not isinstance(package, str):
+            name = getattr(package, "__name__", "package.module")
+            raise TypeError(f"allow takes the name of a module, as a text: allow({name!r})")
         self._modules.allow(self, package, data)
 
     def ship_by_value(self, module: ModuleType) -> None:

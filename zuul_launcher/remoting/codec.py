@@ -46,7 +46,7 @@ def encode(value: Any) -> bytes:
     except _Unencodable as error:
         path = "".join(reversed(error.path))
         raise ResultNotSerializable(f"result{path}: {error}") from None
-    return b"".join(out)
+    return b"".join(out) if len(out) > 1 else out[0]
 
 
 def _write(value: Any, out: list[bytes], depth: int) -> None:
@@ -157,6 +157,8 @@ def decode(data: bytes, start: int = 0) -> Any:
 
 
 class _Reader:
+    __slots__ = ("_at", "_data", "_left")
+
     def __init__(self, data: bytes, start: int) -> None:
         self._data = data
         self._at = start
@@ -175,7 +177,8 @@ class _Reader:
         return taken
 
     def _length(self) -> int:
-        length: int = _LENGTH.unpack(self._take(4))[0]
+        length: int = _LENGTH.unpack_from(self._data, self._at)[0]
+        self._at += _LENGTH.size
         return length
 
     def value(self, depth: int) -> Any:
@@ -183,7 +186,8 @@ class _Reader:
         if letter == b"s":
             return self._take(self._length()).decode("utf-8", "surrogatepass")
         if letter == b"i":
-            return _SMALL.unpack(self._take(8))[0]
+            self._at += _SMALL.size
+            return _SMALL.unpack_from(self._data, self._at - _SMALL.size)[0]
         if letter in _ATOMS:
             return _ATOMS[letter]
         if letter == b"b":

@@ -56,6 +56,8 @@ class CallContext:
 
     def sinks(self) -> list[int]:
         """Those that the call has written to."""
+        if not self._sinks:
+            return []
         with self._lock:
             return sorted(self._sinks)
 

@@ -43,7 +43,7 @@ def lazy(make: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
 
 def has_factory(args: tuple[Any, ...], keywords: dict[str, Any]) -> bool:
     """Whether anything has to be made."""
-    return any(isinstance(value, Factory) for values in (args, keywords.values()) for value in values)
+    return bool(args or keywords) and any(isinstance(value, Factory) for value in (*args, *keywords.values()))
 
 
 @contextmanager

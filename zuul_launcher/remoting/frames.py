@@ -69,13 +69,12 @@ class FrameParser:
 
     def frames(self, count: int) -> Iterator[Frame]:
         """The frames that `count` more bytes complete."""
-        self._end += count
-        while self._end - self._start >= HEADER_SIZE:
+        end = self._end = self._end + count
+        while (begin := self._start + HEADER_SIZE) <= end:
             length, request, kind, flags = HEADER.unpack_from(self._buffer, self._start)
             if length > self._max:
                 raise ProtocolError(f"a frame of {length} bytes; the limit is {self._max}")
-            begin = self._start + HEADER_SIZE
-            if self._end < begin + length:
+            if end < begin + length:
                 return
             self._start = begin + length
             if kind == PIPE_DATA:
@@ -100,6 +99,8 @@ class Assembler:
 
     def add(self, part: Frame) -> Frame | None:
         """The whole message if this frame completes one."""
+        if not self._open and not part.flags & MORE:
+            return part
         key = (part.kind, part.request)
         parts = self._open.get(key)
         if parts is None:

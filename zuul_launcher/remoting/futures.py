@@ -95,6 +95,13 @@ class RemoteFuture:
         """The value, or the error of the far side. TimeoutError: not within `timeout` seconds; the call goes on."""
         if not self.wait(timeout):
             raise TimeoutError(f"no answer within {timeout:g} s")
+        try:
+            return self.answer()
+        finally:
+            del self  # as below
+
+    def answer(self) -> Any:
+        """The same of one that is settled."""
         with self._lock:
             decode, self._decode = self._decode, None
             if decode is not None:

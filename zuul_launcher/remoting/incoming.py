@@ -21,7 +21,7 @@ class Decoder:
     """For one channel. Used by one thread at a time."""
 
     def __init__(self) -> None:
-        self._codes: dict[int, CodeType] = {}
+        self._known: dict[int, tuple[CodeType, str, dict[str, Any]]] = {}  # code, name, annotations
 
     def call(self, body: bytes, start: int) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
         """Function, arguments and keywords."""
@@ -31,13 +31,14 @@ class Decoder:
             return function, args, keywords
         if letter != SHORT:
             raise ProtocolError(f"a call in the form {letter!r}")
-        number, code, name, cells, defaults, notes, args, keywords = pickle.loads(content)  # noqa: S301 - as above
-        if code is not None:
-            self._codes[number] = marshal.loads(code)  # noqa: S302 - as above
-            if len(self._codes) > 2 * KEPT:
-                self._codes = {known: code for known, code in self._codes.items() if known > number - KEPT}
+        number, new, cells, defaults, args, keywords = marshal.loads(content)  # noqa: S302 - as above
+        if new is not None:
+            code, name, notes = new
+            self._known[number] = code, name, pickle.loads(notes)  # noqa: S301 - as above
+            if len(self._known) > 2 * KEPT:
+                self._known = {known: parts for known, parts in self._known.items() if known > number - KEPT}
+        code, name, notes = self._known[number]
         space = {"__builtins__": builtins, "__name__": "__main__"}
-        closure = tuple([CellType(value) for value in cells])
-        function = FunctionType(self._codes[number], space, name, defaults, closure)
-        function.__annotations__ = notes
+        function = FunctionType(code, space, name, defaults, tuple(map(CellType, cells)))
+        function.__annotations__ = notes.copy()
         return function, args, keywords

@@ -2,8 +2,8 @@
 
 1. What a module holds goes by reference; the node imports the module. All else (lambdas, nested functions, what
    `__main__` defines) goes by value, with its bytecode: that needs the same Python minor version there.
-2. A function by value that refers to no globals, and captures plain values only, has a short form: its code object is
-   encoded once and sent once for each channel, and each call sends the captured values.
+2. A function by value that refers to no globals, and captures plain values only, has a short form: what all functions
+   of one code object have in common is sent once for each channel, and each call sends the captured values.
 3. What cannot be sent is named by the way to it, before anything is sent.
 """
 
@@ -17,7 +17,7 @@ import pickle
 import sys
 import threading
 from collections import ChainMap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, ClassVar
@@ -98,26 +98,20 @@ class Encoder:
         code = self._codes.get(id(function.__code__)) or self._learn(function)
         if code.data is None or not code.fits(function):
             return None
-        cells = ()
-        if function.__closure__:
-            try:
-                cells = tuple([cell.cell_contents for cell in function.__closure__])
-            except ValueError:  # a variable that has no value yet
-                return None
         defaults = function.__defaults__
-        for values in (cells, args, defaults or (), keywords.values()):
-            for value in values:
-                if type(value) not in _PLAIN:
-                    return None
-        notes = function.__annotations__
-        for note in notes.values():
-            if type(note) not in _PLAIN and _BUILT_IN.get(getattr(note, "__name__", "")) is not note:
-                return None
-        if not code.known and travel.parcel is not None:
-            travel.parcel.append(code)
+        if not (_are_plain(args) and _are_plain(defaults or ()) and _are_plain(keywords.values())):
+            return None
         data = None if code.known else code.data
-        content = (code.number, data, function.__name__, cells, defaults, notes, args, keywords)
-        return SHORT + pickle.dumps(content, 5)
+        try:
+            cells = tuple([cell.cell_contents for cell in function.__closure__ or ()])
+            if not _are_plain(cells):
+                return None
+            short = SHORT + marshal.dumps((code.number, data, cells, defaults, args, keywords))
+        except ValueError:  # a variable that has no value yet, or one of more than 2 GiB
+            return None
+        if data is not None and travel.parcel is not None:
+            travel.parcel.append(code)
+        return short
 
     def _learn(self, function: FunctionType) -> _Code:
         with self._lock:
@@ -134,9 +128,11 @@ class _Code:
     def __init__(self, function: FunctionType, number: int) -> None:
         self.number = number
         self.code = function.__code__
-        self.names = _names(self.code)
-        short = not is_by_reference(function)
-        self.data = marshal.dumps(self.code) if short else None
+        self._names = _names(self.code)
+        self._name, self._notes = function.__name__, dict(function.__annotations__)
+        short = not is_by_reference(function) and all(map(_is_built_in, self._notes.values()))
+        # The annotations are pickled, for classes in them.
+        self.data = (self.code, self._name, pickle.dumps(self._notes, 5)) if short else None
         self.known = False  # the node has it: messages that are sent from now on come later
 
     def departed(self) -> None:
@@ -150,10 +146,18 @@ class _Code:
 
     def fits(self, function: FunctionType) -> bool:
         """Whether this function of the code has nothing else that would have to be sent."""
-        if function.__dict__ or function.__kwdefaults__:
+        if function.__dict__ or function.__kwdefaults__ or not function.__globals__.keys().isdisjoint(self._names):
             return False
-        space = function.__globals__
-        return not any(name in space for name in self.names)
+        return function.__name__ == self._name and function.__annotations__ == self._notes
+
+
+def _are_plain(values: Collection[Any]) -> bool:
+    return not values or _PLAIN.issuperset(map(type, values))
+
+
+def _is_built_in(note: Any) -> bool:
+    """An annotation that is the same on every node, and equal to no other one."""
+    return note is None or type(note) is str or _BUILT_IN.get(getattr(note, "__name__", "")) is note
 
 
 def _names(code: CodeType) -> frozenset[str]:
@@ -198,6 +202,7 @@ def is_by_reference(instance: Any) -> bool:
 
 def _call_parts(call: Any) -> Iterator[tuple[str, Any]]:
     function, args, keywords = call
+    yield "", getattr(function, "__wrapped__", None)  # what the caller knows, before what is around it
     yield "", function
     for index, argument in enumerate(args):
         yield f"argument {index + 1}", argument

@@ -48,8 +48,8 @@ class Pool:
         self._backlog: deque[tuple[int, Task]] = deque()
         self._submitted = self._uncounted = 0
         self._closed = False
-        self._order = threading.Condition()
-        self._prepared = 0  # requests so far
+        self._order = threading.Condition(self._lock)
+        self._prepared = self._early = 0  # requests so far, and threads that wait for their turn
         self._here = threading.local()  # `counts`: a thread of this pool that does not wait
 
     def submit(self, task: Task) -> None:
@@ -140,14 +140,17 @@ class Pool:
     def _in_turn(self, number: int, task: Task) -> bool:
         """Prepare it after all that came before."""
         if self._prepared != number:
-            with self._order:
+            with self._lock:
+                self._early += 1
                 self._order.wait_for(lambda: self._prepared == number)
+                self._early -= 1
         try:
             return task.prepare()
         finally:
-            with self._order:
+            with self._lock:
                 self._prepared += 1
-                self._order.notify_all()
+                if self._early:
+                    self._order.notify_all()
 
 
 class Delivery:

@@ -21,8 +21,16 @@ KINDS: dict[str, type[Portable]] = {}
 class Travel(threading.local):
     """The message that this thread encodes or decodes."""
 
-    channel: Channel | None = None
-    parcel: list[Any] | None = None  # what a message has opened here: ends of pipes, counts of exports
+    message: tuple[Channel | None, list[Any] | None] = (None, None)
+
+    @property
+    def channel(self) -> Channel | None:
+        return self.message[0]
+
+    @property
+    def parcel(self) -> list[Any] | None:
+        """What the message has opened here: ends of pipes, counts of exports."""
+        return self.message[1]
 
 
 travel = Travel()
@@ -37,11 +45,10 @@ class travelling:
         self._after = (channel, parcel)
 
     def __enter__(self) -> None:
-        self._before = (travel.channel, travel.parcel)
-        travel.channel, travel.parcel = self._after
+        self._before, travel.message = travel.message, self._after
 
     def __exit__(self, *_: object) -> None:
-        travel.channel, travel.parcel = self._before
+        travel.message = self._before
 
 
 class Portable:

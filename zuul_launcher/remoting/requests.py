@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zuul_launcher.remoting import codec, frames, records, sink
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 MAX_DEPTH = 64
 _HIGHEST = (1 << 32) - 1
+_DEPTHS = [bytes((depth,)) for depth in range(MAX_DEPTH + 1)]
 
 
 class Numbers:
@@ -66,7 +68,9 @@ class Outgoing:
         self._open: dict[int, _Waiting] = {}
         self._late: set[RemoteFuture] = set()  # answered, but sinks have not delivered yet what came before
 
-    def start(self, kind: int, what: str, depth: int, encode: Callable[[], bytes]) -> RemoteFuture:
+    def start(
+        self, kind: int, what: str, depth: int, encode: Callable[..., bytes], content: tuple[Any, ...]
+    ) -> RemoteFuture:
         """Encode and send. Whatever cannot be sent raises here, and leaves nothing behind."""
         if depth > MAX_DEPTH:
             raise NestingTooDeep(f"calls that call back are nested deeper than {MAX_DEPTH}")
@@ -74,8 +78,8 @@ class Outgoing:
         parcel: list[Any] = []
         try:
             with travelling(channel, parcel):
-                content = encode()
-            body = bytes((depth,)) + announcement(parcel) + content
+                encoded = encode(*content)
+            body = b"".join((_DEPTHS[depth], announcement(parcel), encoded))
             if len(body) > channel.settings.max_message:
                 raise MessageTooLarge(f"{what}: {len(body)} bytes; the limit is {channel.settings.max_message}")
         except BaseException:
@@ -102,19 +106,19 @@ class Outgoing:
 
     def answered(self, message: frames.Frame) -> None:
         """RESULT or ERROR, on the reader thread."""
-        if message.request not in self._open:
+        asked = self._open.get(message.request)
+        if asked is None:
             return
         brought, numbers, start = expect(self._channel, message.body, 0)
-        asked = self._open[message.request]
         sinks = [item.end for item in asked.parcel if isinstance(item, sink.Sent)]
-        if not asked.in_target:
+        if numbers and not asked.in_target:
             written = [self._channel.pipes.get(number) for number in numbers]
             sinks += [end for end in written if isinstance(end, sink.SinkEnd) and end not in sinks]
         self._late.add(asked.future)
         del self._open[message.request]
         for item in asked.parcel:
             item.answered()
-        self._settle_after(sinks, asked.future, lambda: self._value(message, start, brought))
+        self._settle_after(sinks, asked.future, partial(self._value, message, start, brought))
 
     def _settle_after(self, sinks: list[sink.SinkEnd], future: RemoteFuture, decode: Callable[[], Any]) -> None:
         """Give the answer when the last of the sinks has delivered what it has."""
@@ -266,8 +270,9 @@ class Request:
             with travelling(self._channel, brought), running(self.context):
                 return self._channel.decode_job(message, self._start)
         finally:
-            _let_go(brought)
-            self._parcel = [item for item in brought if hasattr(item, "finish")]
+            if brought:
+                _let_go(brought)
+                self._parcel = [item for item in brought if hasattr(item, "finish")]
 
     def run(self) -> None:
         """Run and answer."""
@@ -278,9 +283,10 @@ class Request:
         if cancelled:
             self._channel.pool.rejoin()
         self._answer(kind, body)
-        leaving, self._leaving = self._leaving, []
-        for item in leaving:
-            item.departed()
+        if self._leaving:
+            leaving, self._leaving = self._leaving, []
+            for item in leaving:
+                item.departed()
 
     def _outcome(self) -> tuple[int, bytes]:
         function, args, keywords = self._job
@@ -317,6 +323,8 @@ class Request:
 
     def _end(self, error: BaseException | None) -> None:
         """End what came with the call. A file that cannot be written to its end makes the call fail."""
+        if not self._parcel:
+            return
         parcel, self._parcel = self._parcel, []
         first: Exception | None = None
         for end in parcel:

@@ -57,7 +57,7 @@ class PipeTransport:
 def write_all(descriptor: int, parts: Sequence[bytes | memoryview]) -> None:
     """All parts, whatever the kernel takes at a time."""
     written = os.writev(descriptor, parts)
-    rest = sum(len(part) for part in parts) - written
+    rest = sum(map(len, parts)) - written
     if rest:
         view = memoryview(b"".join(parts))[written:]
         while view:

@@ -69,7 +69,7 @@ class Wire:
     def send(self, kind: int, request: int, body: bytes | memoryview) -> None:
         """Write a message from a user thread. Errors of the transport go to `lost`, not to the caller."""
         if len(body) <= _SHORT:
-            self._emit([b"".join((frames.HEADER.pack(len(body), request, kind, 0), body))])
+            self._emit([frames.HEADER.pack(len(body), request, kind, 0) + body])
             return
         batch: list[bytes | memoryview] = []
         for header, part in frames.split(kind, request, body, self.max_frame):
