@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-from support.git_world import is_running, wait_until
+from support.git_world import is_running
+from support.waiting import wait_until
 
 from zuul_launcher.errors import RemoteUnavailable
 from zuul_launcher.git import Git, GitFailed, configuration

@@ -10,7 +10,8 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from support.cloner_world import World
-from support.git_world import git, wait_until
+from support.git_world import git
+from support.waiting import wait_until
 
 from zuul_launcher.web.git import git_application
 

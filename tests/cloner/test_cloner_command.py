@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from support.cloner_world import World
-from support.git_world import is_running, wait_until
+from support.git_world import is_running
+from support.waiting import wait_until
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ import logging
 
 import pytest
 from support.gearman_places import Launcher, Proxy, Worker, any_server, build_request
-from support.gearman_wire import DEADLINE, Place, wait_until
+from support.gearman_wire import DEADLINE, Place
+from support.waiting import wait_until
 
 from zuul_launcher.errors import RemoteUnavailable
 from zuul_launcher.gearman.builds import Builds

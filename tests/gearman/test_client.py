@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 from support.gearman_places import FAST, Proxy, Worker
-from support.gearman_wire import DEADLINE, Place, our_server, wait_until
+from support.gearman_wire import DEADLINE, Place, our_server
+from support.waiting import wait_until
 
 from zuul_launcher.gearman.client import Client, Kind, ServerKind, Submission, Word
 

@@ -4,7 +4,8 @@ import random
 
 import pytest
 from support.gearman_places import Launcher, Proxy, Worker, build_request
-from support.gearman_wire import Place, wait_until
+from support.gearman_wire import Place
+from support.waiting import wait_until
 
 from zuul_launcher.model.events import BuildFinished, BuildLost
 

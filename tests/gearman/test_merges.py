@@ -5,7 +5,8 @@ import logging
 
 import pytest
 from support.gearman_places import Launcher, Proxy, Worker
-from support.gearman_wire import Place, wait_until
+from support.gearman_wire import Place
+from support.waiting import wait_until
 
 from zuul_launcher.gearman.merges import read
 from zuul_launcher.model.events import Merged

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 from support.gearman_places import FAST, Proxy, Worker
-from support.gearman_wire import DEADLINE, Place, wait_until
+from support.gearman_wire import DEADLINE, Place
+from support.waiting import wait_until
 
 from zuul_launcher.errors import RemoteUnavailable, RequestError
 from zuul_launcher.gearman.rpc import FUNCTIONS, Listener, request

@@ -14,7 +14,8 @@ from typing import Any
 
 import gear
 import pytest
-from support.git_world import Upstream, git, wait_until
+from support.git_world import Upstream, git
+from support.waiting import wait_until
 
 from zuul_launcher.merger.settings import MergerSettings
 from zuul_launcher.merger.worker import MergerWorker

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from support.gearman_places import Launcher, Proxy, build_request
-from support.gearman_wire import DEADLINE, Place, our_server, wait_until
+from support.gearman_wire import DEADLINE, Place, our_server
+from support.waiting import wait_until
 
 from zuul_launcher.model.events import BuildFinished, BuildProgress, BuildQueued
 from zuul_launcher.sim.worker import GitJob, Outcome, SimBuild, SimWorker

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 import gear
-from support.gearman_wire import DEADLINE, Place, Wire, c_gearmand, our_server, wait_until
+from support.gearman_wire import DEADLINE, Place, Wire, c_gearmand, our_server
+from support.waiting import wait_until
 
 from zuul_launcher.gearman.builds import Builds
 from zuul_launcher.gearman.client import Client

@@ -4,9 +4,10 @@ import asyncio
 import socket
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+
+from support.waiting import wait_until
 
 from zuul_launcher.gearman.server import Options, Server
 from zuul_launcher.gearman.server.packets import MAGIC_RESPONSE, Command, Framing, Packet, request
@@ -172,11 +173,3 @@ def answers(port: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Ask again and again until it holds."""
-    end = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < end, "the condition did not come true"
-        time.sleep(0.01)

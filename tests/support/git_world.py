@@ -2,8 +2,7 @@
 
 import os
 import subprocess
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -105,14 +104,6 @@ def is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
-
-
-def wait_until(holds: Callable[[], bool], deadline: float = 60.0) -> None:
-    """Wait until the condition holds, and fail when it does not in time."""
-    give_up = time.monotonic() + deadline
-    while not holds():
-        assert time.monotonic() < give_up, "the condition did not come true in time"
-        time.sleep(0.02)
 
 
 def subjects(repository: Path, commit: str) -> list[str]:

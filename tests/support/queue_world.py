@@ -16,7 +16,8 @@ from typing import Any
 
 from msgspec import structs
 from support.gearman_places import Proxy
-from support.gearman_wire import DEADLINE, Place, wait_until
+from support.gearman_wire import DEADLINE, Place
+from support.waiting import wait_until
 
 from zuul_launcher.gearman.server.packets import Command, Framing, Packet, response
 from zuul_launcher.gearman.wire import Frames

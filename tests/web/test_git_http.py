@@ -14,7 +14,8 @@ import uvicorn
 from httpx import Client
 from starlette.applications import Starlette
 from starlette.routing import Mount
-from support.git_world import Upstream, git, wait_until
+from support.git_world import Upstream, git
+from support.waiting import wait_until
 
 from zuul_launcher.web.git import cgi_environment, git_application, parse_head, repository_path
 

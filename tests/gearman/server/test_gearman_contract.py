@@ -1,7 +1,8 @@
 """One body over our server and C gearmand. Where they may differ stands in DIFFERENCES, and nowhere else."""
 
 import pytest
-from support.gearman_wire import Place, wait_until
+from support.gearman_wire import Place
+from support.waiting import wait_until
 
 from zuul_launcher.gearman.server.packets import Command
 

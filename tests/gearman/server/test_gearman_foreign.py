@@ -8,7 +8,8 @@ from pathlib import Path
 
 import gear
 import pytest
-from support.gearman_wire import DEADLINE, Place, wait_until
+from support.gearman_wire import DEADLINE, Place
+from support.waiting import wait_until
 
 # gear uses names that Python has deprecated.
 gear_warnings = pytest.mark.filterwarnings("ignore:.*notifyAll:DeprecationWarning")

@@ -6,7 +6,8 @@ import socket
 import struct
 
 import pytest
-from support.gearman_wire import DEADLINE, Place, our_server, wait_until
+from support.gearman_wire import DEADLINE, Place, our_server
+from support.waiting import wait_until
 
 from zuul_launcher.gearman.server import Options
 from zuul_launcher.gearman.server.packets import LINE_LIMIT, Command, request, response

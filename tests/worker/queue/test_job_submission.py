@@ -4,9 +4,9 @@ import threading
 
 import pytest
 from support.gearman_places import Worker
-from support.gearman_wire import Place, wait_until
+from support.gearman_wire import Place
 from support.queue_world import ScriptedServer, expected
-from support.waiting import free_port
+from support.waiting import free_port, wait_until
 
 from zuul_launcher.errors import RemoteRefused, RemoteUnavailable
 from zuul_launcher.gearman.server.packets import Command

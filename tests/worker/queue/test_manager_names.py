@@ -1,9 +1,9 @@
 """Two managers of one name would get each other's stops: that is seen before the second one starts."""
 
 import pytest
-from support.gearman_wire import Place, wait_until
+from support.gearman_wire import Place
 from support.queue_world import MANAGER, a_job, a_node, offered, world_at
-from support.waiting import free_port
+from support.waiting import free_port, wait_until
 
 from zuul_launcher.errors import RemoteUnavailable
 from zuul_launcher.worker.queue.clash import other_manager

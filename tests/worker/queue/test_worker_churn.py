@@ -4,8 +4,9 @@ import random
 import threading
 
 import pytest
-from support.gearman_wire import Place, wait_until
+from support.gearman_wire import Place
 from support.queue_world import MANAGER, Caller, ScriptedServer, World, a_job, a_node, offered, world_at
+from support.waiting import wait_until
 
 from zuul_launcher.gearman.server.packets import Command
 from zuul_launcher.worker.queue.claim import NoSlot

@@ -4,8 +4,9 @@ import json
 from collections import Counter
 
 import pytest
-from support.gearman_wire import Place, wait_until
+from support.gearman_wire import Place
 from support.queue_world import Caller, ScriptedServer, a_job, a_node, expected, offered, world_at
+from support.waiting import wait_until
 
 from zuul_launcher.gearman.server.packets import Command
 from zuul_launcher.worker.queue.claim import NoSlot

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.gearman_wire import Place, wait_until
+from support.gearman_wire import Place
 from support.queue_world import (
     MANAGER,
     Caller,
@@ -17,6 +17,7 @@ from support.queue_world import (
     offered,
     world_at,
 )
+from support.waiting import wait_until
 
 from zuul_launcher.errors import RequestError
 from zuul_launcher.gearman.server.packets import Command

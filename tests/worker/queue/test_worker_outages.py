@@ -6,9 +6,9 @@ import threading
 
 import pytest
 from support.gearman_places import Proxy, any_server
-from support.gearman_wire import Place, wait_until
+from support.gearman_wire import Place
 from support.queue_world import Caller, ScriptedServer, SilentProxy, World, a_job, a_node, expected, offered, world_at
-from support.waiting import free_port
+from support.waiting import free_port, wait_until
 
 from zuul_launcher.gearman.link import Backoff
 from zuul_launcher.gearman.server.packets import Command, response

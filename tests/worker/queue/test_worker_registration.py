@@ -3,8 +3,9 @@
 import threading
 
 import pytest
-from support.gearman_wire import Place, wait_until
+from support.gearman_wire import Place
 from support.queue_world import MANAGER, Caller, ScriptedServer, a_job, a_node, offered, world_at
+from support.waiting import wait_until
 
 from zuul_launcher.gearman.server.packets import Command
 
