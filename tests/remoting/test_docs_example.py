@@ -134,10 +134,21 @@ MISTAKES: dict[str, tuple[type[BaseException], str, Callable[[FilePath, Any], An
         "No module named 'support'",
         lambda folder, node: folder.act(reports.count_lines, "*"),
     ),
+    "``allow`` of a module instead of its name": (
+        TypeError,
+        "allow('support.reports')",
+        lambda folder, node: node.allow(reports),
+    ),
+    "``allow`` of a name that is not found here": (
+        ModuleNotFoundError,
+        "no module 'no_such_reports' here",
+        lambda folder, node: node.allow("no_such_reports"),
+    ),
 }
 MADE_ELSEWHERE = {
     "a host key that is unknown, or another one",
     "a compiled module",
+    "a data file that is not allowed",
     "a lambda, and another Python on the node",
     "an archive that leads out of its folder",
     "a call after the connection was lost",

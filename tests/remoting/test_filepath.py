@@ -16,7 +16,7 @@ import pytest
 from support import node_code, nodes
 from support.waiting import wait_until
 
-from zuul_launcher.remoting import Channel, LocalChannel
+from zuul_launcher.remoting import Channel, LocalChannel, lazy
 from zuul_launcher.remoting.errors import NotSerializable, ResultRejected, RoleDenied, WrongChannel
 from zuul_launcher.remoting.filepath import FilePath
 
@@ -449,6 +449,28 @@ def test_code_runs_where_the_file_is(folder: FilePath, tmp_path: Path) -> None:
     assert folder.act(lambda path: path.name + str(captured)) == tmp_path.name + "5"
     with pytest.raises(ZeroDivisionError):
         folder.act(lambda path: 1 // 0)
+
+
+def test_what_code_gets_with_its_path_is_what_a_call_would_get(folder: FilePath, tmp_path: Path) -> None:
+    """Factories make their objects; a keyword may have any name."""
+    assert folder.act(lambda path, made, timeout: [path.name, made, timeout], lazy(int, "7"), timeout=5) == [
+        *(tmp_path.name, 7, 5)
+    ]
+
+
+def test_what_cannot_be_sent_with_code_is_named_as_the_caller_knows_it(tmp_path: Path) -> None:
+    """D106"""
+    lock = threading.Lock()
+    reason = "cannot pickle '_thread.lock' object"
+    with LocalChannel() as node:
+        act = FilePath(node, str(tmp_path)).act
+        for arguments, keywords, way in (
+            ((lambda path: lock,), {}, "closure variable 'lock'"),
+            ((node_code.count_bytes, [lock]), {}, r"argument 1 → \[0\]"),
+            ((node_code.count_bytes, "*"), {"plus": lock}, "argument 'plus'"),
+        ):
+            with pytest.raises(NotSerializable, match=rf"^{way}: {reason}"):
+                act(*arguments, **keywords)
 
 
 def test_a_path_is_a_local_one_on_its_node_and_a_path_of_the_node_when_it_comes_back(

@@ -209,6 +209,19 @@ def test_a_module_outside_of_the_ship_roots_is_refused_and_logged(
     assert fresh.call(function) == 1
 
 
+def test_only_names_of_modules_that_are_here_can_be_allowed(fresh: Channel, make: Callable[..., Path]) -> None:
+    with pytest.raises(TypeError, match=r"the name of a module, as a text: allow\('json.decoder'\)"):
+        fresh.allow(import_module("json.decoder"))  # type: ignore[arg-type] # the mistake
+    for typo in ("no_such_module_m", "json.no_such_module", "a word"):
+        with pytest.raises(ModuleNotFoundError, match=f"^there is no module '{typo}' here") as caught:
+            fresh.allow(typo)
+        assert caught.value.name == typo
+    assert find("late_m").status == "absent"
+    make(late_m="def number():\n    return 5\n")
+    fresh.allow("late_m")
+    assert fresh.call(import_module("late_m").number) == 5
+
+
 def test_what_to_do_about_a_missing_module_is_said_of_causes_too_and_only_where_it_helps(
     fresh: Channel, make: Callable[..., Path]
 ) -> None:

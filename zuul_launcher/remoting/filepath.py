@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 
 from zuul_launcher.remoting import nodefiles
 from zuul_launcher.remoting.errors import ResultRejected, WrongChannel
+from zuul_launcher.remoting.factory import created
 from zuul_launcher.remoting.filestreams import Counted, Download, Replacement, Upload
 from zuul_launcher.remoting.nodefiles import FileStatus, TreeCopy
 from zuul_launcher.remoting.portable import Portable
@@ -235,7 +236,11 @@ class FilePath(Portable, kind="path"):
 
     def act(self, function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
         """Runs `function(pathlib.Path, *arguments, **keywords)` where the file is, and gives its result."""
-        return self._ask(nodefiles.act, function, arguments, keywords)
+        act = nodefiles.Act(function, str(self))
+        if self.channel is not None:
+            return self.channel.apply(act, arguments, keywords)
+        with created(arguments, keywords) as (given, named):
+            return act(*given, **named)
 
     # Travelling
 

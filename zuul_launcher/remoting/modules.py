@@ -42,6 +42,7 @@ class Found(NamedTuple):
     source: str = ""
 
 
+_ABSENT = Found("absent")
 _found: dict[str, Found] = {}
 _lock = threading.Lock()
 
@@ -56,13 +57,13 @@ def find(name: str) -> Found:
 
 def _look(name: str) -> Found:
     if not all(part.isidentifier() for part in name.split(".")):
-        return Found("absent")
+        return _ABSENT
     try:
         spec = _spec(name)
     except (ImportError, AttributeError, ValueError, OSError):
         spec = None
     if spec is None:
-        return Found("absent")
+        return _ABSENT
     is_package = spec.submodule_search_locations is not None
     if spec.origin is None or spec.loader is None:
         return Found("it is a namespace package without source", is_package=is_package)
@@ -146,6 +147,11 @@ class Shipping(Modules):
 
     def allow(self, channel: Channel, package: str, data: Sequence[str]) -> None:
         select(data)
+        with _lock:
+            if _look(package).status == "absent":
+                raise ModuleNotFoundError(f"there is no module {package!r:.200} here that could be sent", name=package)
+            if _found.get(package, _ABSENT) == _ABSENT:
+                _found.pop(package, None)  # it has come since somebody asked
         new = [pattern for pattern in data if pattern not in self._data.get(package, ())]
         if new:
             self._data[package] = [*self._data.get(package, ()), *new]

@@ -13,7 +13,7 @@ import shutil
 import stat
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -280,5 +280,18 @@ def disk_free(path: str) -> int:
     return found.f_bavail * found.f_frsize
 
 
-def act(path: str, function: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+def act(path: str, function: Callable[..., Any], arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
+    """What `FilePath.act` does, for a call with a deadline of its own."""
     return function(Path(path), *arguments, **keywords)
+
+
+class Act:
+    """A function that gets this path first. Errors and dumps name it, and what it gets, as the caller does."""
+
+    def __init__(self, function: Callable[..., Any], path: str) -> None:
+        self.__wrapped__ = function
+        self.__qualname__ = getattr(function, "__qualname__", type(function).__name__)
+        self._path = path
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        return self.__wrapped__(Path(self._path), *arguments, **keywords)
