@@ -28,3 +28,19 @@ def test_a_signal_may_come_while_the_main_thread_holds_a_lock_that_its_call_need
         signal.raise_signal(signal.SIGUSR1)
         assert not done.is_set()
     assert done.wait(60)
+
+
+def test_a_call_that_fails_is_not_the_last_one_that_is_made(caplog: pytest.LogCaptureFixture) -> None:
+    asked, done = [0], threading.Event()
+
+    def call() -> None:
+        asked[0] += 1
+        if asked[0] == 1:
+            raise KeyError("a fault of ours")
+        done.set()
+
+    on_signals({signal.SIGUSR1: call})
+    signal.raise_signal(signal.SIGUSR1)
+    signal.raise_signal(signal.SIGUSR1)
+    assert done.wait(60)
+    assert "what a signal asked for failed" in caplog.text

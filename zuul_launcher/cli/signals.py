@@ -4,12 +4,15 @@ A handler runs in the middle of whatever the main thread does. If it took a lock
 moment (queues and events have one), the process would wait for itself for ever. `SimpleQueue.put` takes none.
 """
 
+import logging
 import queue
 import signal
 import threading
 from collections.abc import Callable, Mapping
 
 Call = Callable[[], None]
+
+log = logging.getLogger("zuul_launcher.signals")
 
 
 def on_signals(calls: Mapping[signal.Signals, Call]) -> None:
@@ -18,7 +21,11 @@ def on_signals(calls: Mapping[signal.Signals, Call]) -> None:
 
     def serve() -> None:
         while True:
-            asked.get()()
+            call = asked.get()
+            try:
+                call()
+            except Exception:  # a reload that fails must not be the last signal that is heard
+                log.exception("what a signal asked for failed")
 
     threading.Thread(target=serve, name="signals", daemon=True).start()
     for number, call in calls.items():
