@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from support.waiting import free_port, wait_until
 
-from zuul_launcher.errors import ConfigurationError
+from zuul_launcher.errors import ConfigurationError, RemoteUnavailable
 from zuul_launcher.worker.definitions.job import NodeDefinition
 from zuul_launcher.worker.nodes import Machine, MachineSettings
 from zuul_launcher.worker.parts import NodeLost
@@ -24,6 +25,8 @@ class Site:
         self.remembered: dict[str, str | None] = {}
         self.changes = 0
         self.withdrawn: list[str] = []
+        self.is_memory_gone = False
+        self.faults_to_come = 0
 
     @contextmanager
     def machine(self, definition: NodeDefinition | None = None, **settings: Any) -> Iterator[Machine]:
@@ -32,7 +35,7 @@ class Site:
             definition,
             MachineSettings(**({"local_root": self.folder, "delays": (0.05,), "disk_free": 0} | settings)),
             offline=self.remembered.get(definition.name),
-            remember=lambda reason: self.remembered.update({definition.name: reason}),
+            remember=lambda reason: self._remember(definition.name, reason),
             changed=self._count,
             withdrawn=self.withdrawn.append,
         )
@@ -42,8 +45,16 @@ class Site:
         finally:
             machine.stop()
 
+    def _remember(self, name: str, reason: str | None) -> None:
+        if self.is_memory_gone:
+            raise RemoteUnavailable("no database")
+        self.remembered[name] = reason
+
     def _count(self) -> None:
         self.changes += 1
+        if self.faults_to_come:
+            self.faults_to_come -= 1
+            raise KeyError("a fault of ours")
 
 
 @pytest.fixture
@@ -105,6 +116,39 @@ def test_a_parked_machine_takes_builds_and_connects_for_them(site: Site) -> None
         assert machine.takes_builds
         wait_until(lambda: not Path(f"/proc/{agent}").exists(), what="the end of its agent")
         assert machine.channel().call(os.getpid) != agent
+
+
+def test_a_parked_machine_that_cannot_be_connected_takes_no_more_builds(site: Site) -> None:
+    """Else each build would be given to it, and have no result."""
+    python = site.folder / "python"
+    python.symlink_to(sys.executable)
+    with site.machine(NodeDefinition(name="here", python=str(python))) as machine:
+        wait_until(lambda: machine.takes_builds, what="its agent")
+        machine.park()
+        python.unlink()
+        with pytest.raises(NodeLost):
+            machine.channel()
+        assert machine.state == "disconnected"
+        python.symlink_to(sys.executable)
+        wait_until(lambda: machine.takes_builds, what="its agent")
+
+
+def test_a_fault_of_ours_ends_no_machine_and_is_counted(site: Site) -> None:
+    site.faults_to_come = 1
+    with site.machine() as machine:
+        wait_until(lambda: machine.takes_builds, what="its agent, all the same")
+        assert machine.faults == 1
+
+
+def test_a_machine_goes_offline_even_if_nobody_can_remember_it(site: Site) -> None:
+    """A node that is good for one build only must not be given a second one."""
+    with site.machine() as machine:
+        wait_until(lambda: machine.takes_builds, what="its agent")
+        site.is_memory_gone = True
+        with pytest.raises(RemoteUnavailable):
+            machine.take_offline("asked by Gearman")
+        assert machine.state == "offline"
+        assert site.withdrawn == ["here"]
 
 
 def test_a_machine_that_cannot_be_reached_says_why_and_is_tried_again(site: Site) -> None:

@@ -50,6 +50,11 @@ class Fleet:
     def machines(self) -> Mapping[str, Machine]:
         return self._machines
 
+    @property
+    def faults(self) -> int:
+        """Of ours, of the machines there are."""
+        return sum(machine.faults for machine in self._machines.values())
+
     def node(self, name: str) -> Machine:
         """Raises NodeLost: there is none of this name."""
         machine = self._machines.get(name)
@@ -140,11 +145,11 @@ class Fleet:
         )
 
     def _remember(self, name: str, reason: str | None) -> None:
+        if reason is not None:
+            self._offline[name] = reason
         self._store(name, reason)
         if reason is None:
             self._offline.pop(name, None)
-        else:
-            self._offline[name] = reason
 
 
 def _is_same(old: NodeDefinition, new: NodeDefinition) -> bool:

@@ -65,6 +65,7 @@ class Machine:
         self.definition = definition
         self.name = definition.name
         self.left_at: float | None = None  # Unix time: it takes no builds since, others may have its name
+        self.faults = 0  # of ours, so far
         self._settings = settings
         self._remember = remember
         self._changed = changed
@@ -113,11 +114,13 @@ class Machine:
         return self._offline if self._offline is not None else self._problem or ""
 
     def take_offline(self, reason: str) -> None:
-        self._remember(reason)
-        self._offline = reason
+        self._offline = reason  # also if it cannot be remembered now: whoever asks is done with this node
         log.info("node %s is offline: %s", self.name, reason)
         self._changed()
-        self._withdrawn(self.name)
+        try:
+            self._remember(reason)
+        finally:
+            self._withdrawn(self.name)
 
     def bring_online(self) -> None:
         self._remember(None)
@@ -155,6 +158,10 @@ class Machine:
             try:
                 channel = self._connect()
             except (RemotingError, OSError) as error:
+                if self._is_parked:  # else it would be given builds for ever that it cannot run
+                    self._is_parked, self._problem = False, str(error)
+                    self._changed()
+                    self._wake.set()
                 raise NodeLost(f"node {self.name}: {error}") from error
             self._channel, self._root = channel, None
             self._is_connected, self._is_parked, self._problem = True, False, None
@@ -229,21 +236,30 @@ class Machine:
     def _keep(self) -> None:
         tries = 0
         while not self._is_stopping:
-            delay = self._settings.health_interval
-            if not self._is_parked:
-                try:
-                    self._examine()
-                    tries = 0
-                except NodeLost as error:
-                    if self._is_parked:
-                        continue
-                    if tries == 0:
-                        log.warning("%s; it is tried again and again", error)
-                    self._note(str(error))
-                    delay = self._settings.delays[min(tries, len(self._settings.delays) - 1)]
-                    tries += 1
-            self._wake.wait(delay)
+            try:
+                tries = 0 if self._look(is_first=not tries) else tries + 1
+            except Exception:
+                self.faults += 1
+                log.exception("looking after node %s failed, it is tried again", self.name)
+                tries += 1
+            delays = self._settings.delays
+            self._wake.wait(delays[min(tries, len(delays)) - 1] if tries else self._settings.health_interval)
             self._wake.clear()
+
+    def _look(self, *, is_first: bool) -> bool:
+        """Is it as it should be?"""
+        if self._is_parked:
+            return True
+        try:
+            self._examine()
+        except NodeLost as error:
+            if self._is_parked:
+                return True
+            if is_first:
+                log.warning("%s; it is tried again and again", error)
+            self._note(str(error))
+            return False
+        return True
 
     def _examine(self) -> None:
         """Connect it if need be, and see whether it has room. Raises NodeLost."""

@@ -74,5 +74,5 @@ class Overview:
             "queue": queue,
             "nodes": nodes,
             "problems": list(self._worker.definitions.problems),
-            "faults": queue["faults"] + self._worker.faults,
+            "faults": queue["faults"] + self._worker.faults + self._worker.fleet.faults + self._worker.builds.faults,
         }

@@ -451,6 +451,21 @@ def test_only_the_last_time_without_anybody_counts() -> None:
     watch.close()
 
 
+def test_a_fault_of_ours_ends_no_watch_and_is_counted() -> None:
+    looks = [0]
+
+    def builds() -> list[Build]:
+        looks[0] += 1
+        if looks[0] == 1:
+            raise KeyError("a fault of ours")
+        return []
+
+    watch = Watch(structs.replace(QUICK, status_interval=1.0, watch_interval=0.01), builds, lambda: 0.0)
+    wait_until(lambda: looks[0] > 1, what="another look")
+    watch.close()
+    assert watch.faults == 1
+
+
 # By hand
 
 

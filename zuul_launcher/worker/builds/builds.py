@@ -141,6 +141,11 @@ class Builds:
         delivery = HandDelivery()
         return ByHand(self._take(assignment, read(payload), slot, delivery), delivery)
 
+    @property
+    def faults(self) -> int:
+        """Of ours, of what looks after builds; one of a build itself is an end of that build."""
+        return self._watch.faults
+
     def running(self) -> Sequence[RunningBuild]:
         return [
             RunningBuild(

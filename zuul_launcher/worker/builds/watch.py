@@ -1,16 +1,20 @@
 """Looks after builds that run, if the settings ask for it: sends their progress, ends those that nobody waits for."""
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 
 from zuul_launcher.worker.builds.build import Build
 from zuul_launcher.worker.builds.limits import Limits
 
+log = logging.getLogger("zuul_launcher.worker.builds")
+
 
 class Watch:
     """`clock`: seconds that only grow."""
 
     def __init__(self, limits: Limits, builds: Callable[[], Sequence[Build]], clock: Callable[[], float]) -> None:
+        self.faults = 0  # of ours, so far
         self._limits, self._builds, self._clock = limits, builds, clock
         self._alone: dict[int, tuple[Build, float]] = {}  # since when nobody waits for it
         self._told: dict[int, tuple[Build, float]] = {}  # when its progress was told
@@ -27,7 +31,11 @@ class Watch:
 
     def _keep(self) -> None:
         while not self._ended.wait(self._limits.watch_interval):
-            self.look()
+            try:
+                self.look()
+            except Exception:
+                self.faults += 1
+                log.exception("a look at the builds failed, it is tried again")
 
     def look(self) -> None:
         """Once."""
