@@ -37,7 +37,6 @@ DIFFERENCES: dict[str, dict[str, Any]] = {
     "cancelling a queued job tells its client": {"ours": False, "gear": False, "gearmand": True},
     "a cancelled job is listed until a worker asks": {"ours": False, "gear": False, "gearmand": True},
     "cancel of a running job": {"ours": "ERR UNKNOWN_JOB", "gear": "ERR UNKNOWN_JOB", "gearmand": "OK"},
-    "equal jobs of several functions go in their order": {"ours": True, "gear": True, "gearmand": False},
 }
 
 
