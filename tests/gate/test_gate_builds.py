@@ -120,18 +120,19 @@ def test_a_build_that_has_ended_does_not_end_otherwise(play: Player) -> None:
     assert play.landed() == ["1"]
 
 
-def test_what_a_worker_says_is_kept_and_where_a_build_runs_stays(play: Player) -> None:
+def test_what_a_worker_says_is_kept_and_the_last_word_counts(play: Player) -> None:
     change = approved(play)
     item, uuid = play.item_of(change), build_of(play, change).uuid
     for data in (
         WorkerData(number=7, manager="alpha", url="http://logs/7"),
-        WorkerData(number=8, manager="beta", node_name="node-1", node_labels=("large",)),
+        WorkerData(node_name="node-1", node_labels=("large",)),
+        WorkerData(number=0, manager="beta", url="http://logs/0"),  # gearmand gave it to another worker
         WorkerData(),
     ):
         play.send(BuildProgress(at=play.tick(), item=item.id, attempt=1, build=uuid, data=data, estimate=play.at))
 
     build = build_of(play, change)
-    assert (build.number, build.manager, build.url) == (7, "alpha", "http://logs/7")
+    assert (build.number, build.manager, build.url) == (0, "beta", "http://logs/0")
     assert (build.node_name, build.node_labels) == ("node-1", ("large",))
     assert build.started_at == build.estimate
     assert build.started_at is not None

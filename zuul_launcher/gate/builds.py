@@ -123,10 +123,10 @@ def note_lost(turn: Turn, event: BuildLost) -> None:
 
 
 def _take(build: Build, data: WorkerData) -> None:
-    """Only what the worker did say; number and manager stay what they first were: `stop:` goes there."""
-    if build.number is None:
-        build.number = data.number
-        build.manager = data.manager
+    """Only what the worker did say, and the last word counts: gearmand gives a build of a lost worker to another one,
+    and `stop:` goes there."""
+    build.number = build.number if data.number is None else data.number
+    build.manager = data.manager or build.manager
     build.url = data.url or build.url
     build.worker = data.worker or build.worker
     build.node_name = data.node_name or build.node_name
