@@ -51,6 +51,15 @@ projects:
   - name: $beta
     gate: [unit]
 """
+SHARED_QUEUE = """\
+jobs:
+  - name: unit
+projects:
+  - name: $alpha
+    gate: [unit, docs]
+  - name: $beta
+    gate: [unit]
+"""
 
 
 class Gate:
@@ -207,8 +216,24 @@ def running_gate(
 
 def seen(build: SimBuild) -> tuple[str, ...]:
     """A build as its job and the numbers of all changes in it."""
-    changes = build.parameters["ZUUL_CHANGES"].split("^")  # PROJECT:BRANCH:refs/changes/NN/NUMBER/PATCHSET
-    return (build.job, *(change.split("/")[-2] for change in changes))
+    return build.job, *numbers_in(build.parameters)
+
+
+def numbers_in(parameters: Mapping[str, Any]) -> tuple[str, ...]:
+    """Of all changes in a build."""
+    changes = parameters["ZUUL_CHANGES"].split("^")  # PROJECT:BRANCH:refs/changes/NN/NUMBER/PATCHSET
+    return tuple(change.split("/")[-2] for change in changes)
+
+
+def expected_builds(changes: list[Pushed], *, without: Pushed | None = None) -> list[tuple[str, ...]]:
+    """What the rules give for a queue of changes: each with all ahead of it; `docs` only for those of alpha."""
+    queue = [change for change in changes if change != without]
+    builds = [(job, queue.index(change)) for change in queue for job in ("unit", "docs")]
+    return [
+        (job, *(change.number for change in queue[: place + 1]))
+        for job, place in builds
+        if job == "unit" or queue[place].project.startswith("alpha")
+    ]
 
 
 class Witness:
@@ -253,9 +278,13 @@ def what_landed_was_tested(gate: Gate, change: Pushed, folder: Path) -> bool:
     )
     git(repository, "fetch", "--quiet", str(gate.gerrit.repository(change.project)), "master:master")
     assert git(repository, "rev-parse", "tested") == parameters["ZUUL_COMMIT"]
+    return git(repository, "diff", "tested", landing(repository, change)) == ""
+
+
+def landing(repository: Path, change: Pushed) -> str:
+    """The commit with which this change came to the branch, of a repository that has it."""
     landings = git(repository, "rev-list", "--first-parent", "--reverse", "master").split()
-    landed = next(commit for commit in landings if contains(repository, commit, change.revision))
-    return git(repository, "diff", "tested", landed) == ""
+    return next(commit for commit in landings if contains(repository, commit, change.revision))
 
 
 def contains(repository: Path, commit: str, revision: str) -> bool:

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import gear
+from support.hosts import LOOPBACK, Host
 from support.waiting import free_port, wait_until
 
 CONFIGURATION = """\
 [gearman]
-server = 127.0.0.1
+server = {host.outside}
 port = {gearman_port}
 
 [zuul]
@@ -25,7 +26,8 @@ state_dir = {folder}/state
 [worker]
 name = {name}
 jobs = {folder}/jobs.yaml
-url = http://127.0.0.1:{port}/
+url = http://{host.address}:{port}/
+listen_address = {host.address}
 port = {port}
 kill_grace = 2
 disk_free = 0
@@ -34,17 +36,27 @@ disk_free = 0
 
 
 class WorkerSite:
-    """`options`: further lines of [worker]."""
+    """`options`: further lines of [worker]. The Gearman server is outside of the host."""
 
-    def __init__(self, folder: Path, gearman_port: int, jobs: str, *, name: str = "builder", options: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        gearman_port: int,
+        jobs: str,
+        *,
+        name: str = "builder",
+        options: str = "",
+        host: Host = LOOPBACK,
+    ) -> None:
         self.folder = folder
+        self.host = host
         self.name = name
         self.gearman_port = gearman_port
         self.port = free_port()
         folder.mkdir(parents=True, exist_ok=True)
         self.config = folder / "zuul.conf"
         text = CONFIGURATION.format(
-            folder=folder, gearman_port=gearman_port, name=name, port=self.port, options=options
+            folder=folder, host=host, gearman_port=gearman_port, name=name, port=self.port, options=options
         )
         self.config.write_text(text)
         self.write_jobs(jobs)
@@ -76,7 +88,7 @@ class WorkerSite:
 
     @property
     def _program(self) -> list[str]:
-        return [sys.executable, "-m", "zuul_launcher.cli.main", "--config", str(self.config)]
+        return [*self.host.enter, sys.executable, "-m", "zuul_launcher.cli.main", "--config", str(self.config)]
 
     def _is_ready(self) -> bool:
         """Its nodes are connected, and the Gearman server knows its functions."""
@@ -117,15 +129,17 @@ class WorkerSite:
         path = self.folder / "worker.log"
         return path.read_text() if path.exists() else ""
 
+    @property
+    def url(self) -> str:
+        return f"http://{self.host.address}:{self.port}"
+
     def get(self, path: str) -> Any:
         """JSON of one of its pages."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{path}", timeout=20) as answer:
+        with urllib.request.urlopen(f"{self.url}/{path}", timeout=20) as answer:
             return json.load(answer)
 
     def console(self, job: str, number: int) -> str:
-        with urllib.request.urlopen(
-            f"http://127.0.0.1:{self.port}/job/{job}/{number}/consoleText", timeout=20
-        ) as answer:
+        with urllib.request.urlopen(f"{self.url}/job/{job}/{number}/consoleText", timeout=20) as answer:
             text: str = answer.read().decode()
         return text
 

@@ -9,20 +9,20 @@ from typing import Any
 
 import pytest
 from support.gearman_wire import c_gearmand
-from support.system import GATE, Gate, Witness, prepared_gate, running_gate, seen, what_landed_was_tested
+from support.system import (
+    GATE,
+    SHARED_QUEUE,
+    Gate,
+    Witness,
+    expected_builds,
+    prepared_gate,
+    running_gate,
+    seen,
+    what_landed_was_tested,
+)
 
-from zuul_launcher.sim.gerrit.site import GerritSite, Pushed
+from zuul_launcher.sim.gerrit.site import GerritSite
 from zuul_launcher.sim.worker import Outcome
-
-SHARED_QUEUE = """\
-jobs:
-  - name: unit
-projects:
-  - name: $alpha
-    gate: [unit, docs]
-  - name: $beta
-    gate: [unit]
-"""
 
 
 @dataclass(frozen=True)
@@ -67,17 +67,6 @@ def gate(variation: Setup, request: pytest.FixtureRequest, tmp_path: Path) -> It
         yield parts.enter_context(
             running_gate(tmp_path, gerrit, GATE + SHARED_QUEUE, jobs=jobs, mergers=variation.mergers, **options)
         )
-
-
-def expected_builds(changes: list[Pushed], *, without: Pushed | None = None) -> list[tuple[str, ...]]:
-    """What the rules give for a queue of changes: each with all ahead of it; `docs` only for those of alpha."""
-    queue = [change for change in changes if change != without]
-    builds = [(job, queue.index(change)) for change in queue for job in ("unit", "docs")]
-    return [
-        (job, *(change.number for change in queue[: place + 1]))
-        for job, place in builds
-        if job == "unit" or queue[place].project.startswith("alpha")
-    ]
 
 
 def test_eight_changes_of_which_the_fourth_fails(gate: Gate, variation: Setup, tmp_path: Path) -> None:

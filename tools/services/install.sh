@@ -16,6 +16,7 @@ need mariadbd mariadb-server-core
 need my_print_defaults mariadb-client-core
 need sshd openssh-server
 need ssh openssh-client
+need ip iproute2
 need chromium chromium
 need chromedriver chromium-driver
 need mvn maven

@@ -1,6 +1,7 @@
 """A whole site on this machine: real processes of ours around a Gerrit. For the demo and for system tests.
 
-All of it lives in one folder: zuul.conf, layout.yaml, keys, repositories, logs. Nothing listens but on loopback.
+All of it lives in one folder: zuul.conf, layout.yaml, keys, repositories, logs. Its servers listen on
+one address: that of loopback, if no other is given.
 """
 
 import json
@@ -22,12 +23,12 @@ START_SECONDS = 60.0
 
 CONFIGURATION = """\
 [gearman]
-server = 127.0.0.1
+server = {address}
 port = {gearman_port}
 
 [gearman_server]
 start = {start_gearman}
-listen_address = 127.0.0.1
+listen_address = {address}
 port = {gearman_port}
 
 [zuul]
@@ -35,7 +36,7 @@ layout_config = {folder}/layout.yaml
 state_dir = {folder}/state
 
 [webapp]
-listen_address = 127.0.0.1
+listen_address = {address}
 port = {web_port}
 
 [merger]
@@ -104,11 +105,13 @@ class Site:
         web_port: int | None = None,
         jobs: str | None = None,
         worker_port: int | None = None,
+        address: str = "127.0.0.1",
     ) -> None:
         """`gearman_port`: of a Gearman server that is there already; without, the built-in one is used. `jobs`: the
-        jobs.yaml of a worker, None: the site has none."""
+        jobs.yaml of a worker, None: the site has none. `address`: where its servers listen."""
         self.folder = folder
         self.gerrit = gerrit
+        self.address = address
         self.has_own_gearman = gearman_port is None
         self.gearman_port = gearman_port or free_port()
         self.web_port = web_port or free_port()
@@ -127,6 +130,7 @@ class Site:
     def _configure(self, name: str, git_dir: str = "git", zuul_url: str = "") -> Path:
         text = CONFIGURATION.format(
             folder=self.folder,
+            address=self.address,
             gearman_port=self.gearman_port,
             start_gearman="true" if self.has_own_gearman else "false",
             web_port=self.web_port,
@@ -144,7 +148,7 @@ class Site:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.web_port}"
+        return f"http://{self.address}:{self.web_port}"
 
     @property
     def worker_url(self) -> str:
@@ -159,8 +163,8 @@ class Site:
         self.start_scheduler()
 
     def start_gearman(self) -> None:
-        self._start("gearman", "gearman", "--listen", "127.0.0.1", "--port", str(self.gearman_port))
-        wait_until(lambda: self._listens(self.gearman_port), START_SECONDS, "the Gearman server")
+        self._start("gearman", "gearman", "--listen", self.address, "--port", str(self.gearman_port))
+        wait_until(self._gearman_listens, START_SECONDS, "the Gearman server")
 
     def start_merger(self, number: int = 1) -> None:
         """The first one's repositories are served by the page; further ones have a folder and a URL of their own."""
@@ -242,10 +246,9 @@ class Site:
                 env={**os.environ, "PYTHONUNBUFFERED": "1", "XDG_CACHE_HOME": str(self.folder / "cache")},
             )
 
-    @staticmethod
-    def _listens(port: int) -> bool:
+    def _gearman_listens(self) -> bool:
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            socket.create_connection((self.address, self.gearman_port), timeout=1).close()
         except OSError:
             return False
         return True
