@@ -30,10 +30,10 @@ from zuul_launcher.worker.history.prune import prune
 from zuul_launcher.worker.nodes import Machine, MachineSettings
 from zuul_launcher.worker.options import (
     checked_name,
+    identity_of,
     limits_of,
     lock_folder,
     machine_settings,
-    identity_of,
     queue_settings,
     sources_of,
     with_own_node,
@@ -84,7 +84,7 @@ class Worker:
         self._engine = engine
         self._stopping = threading.Event()
         self._ended = threading.Event()
-        self._ending = threading.Lock()
+        self._turning = threading.Lock()  # a start that is under way comes to its end before it is undone
         self.faults = 0  # of the upkeep
         self.fleet = Fleet(
             machine_settings(options, self.folder, timing.machine),
@@ -116,6 +116,10 @@ class Worker:
 
     def start(self) -> None:
         """Raises ConfigurationError: another manager has this name, and this one does not take over."""
+        with self._turning:
+            self._start()
+
+    def _start(self) -> None:
         self._refuse_namesakes()
         for record in self.history.interrupted(time.time()):
             log.warning("build %d of %s was running when its manager ended", record.number, record.job)
@@ -138,9 +142,11 @@ class Worker:
     def stop(self) -> None:
         """Abort what runs (no result: it is run again elsewhere), tell so, and end."""
         if self._begin_end():
+            end = time.monotonic() + STOP_SECONDS
             self.queue.pause()
             self.builds.abort_all()
-            if not self.builds.wait(STOP_SECONDS):
+            self.queue.flush(SENT_SECONDS)  # what was on its way to us has come
+            if not self.builds.wait(max(0.0, end - time.monotonic())):
                 log.error("not all builds ended within %g s", STOP_SECONDS)
             self._end()
 
@@ -148,6 +154,7 @@ class Worker:
         """Take no more builds, wait for those that run, and end. `stop` meanwhile ends the waiting."""
         log.info("taking no more builds; ending when those that run are done")
         self.queue.pause()
+        self.queue.flush(WITHDRAW_SECONDS)  # what was on its way to us has come
         self.builds.wait()
         if self._begin_end():
             self._end()
@@ -180,19 +187,21 @@ class Worker:
 
     def _begin_end(self) -> bool:
         """Once only: two signals are one end."""
-        with self._ending:
+        with self._turning:
             first = not self._stopping.is_set()
             self._stopping.set()
         return first
 
     def _end(self) -> None:
-        self.queue.flush(SENT_SECONDS)
-        self.queue.stop()
-        self.control.stop()
-        self.page.stop()
-        self.close()
-        log.info("manager %s has ended", self.name)
-        self._ended.set()
+        try:
+            self.queue.flush(SENT_SECONDS)
+            self.queue.stop()
+            self.control.stop()
+            self.page.stop()
+            self.close()
+            log.info("manager %s has ended", self.name)
+        finally:
+            self._ended.set()  # whatever went wrong, nobody can ask for the end again
 
     # Changes
 
