@@ -3,6 +3,7 @@
 import json
 import socket
 import stat
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from zuul_launcher.errors import RemoteUnavailable, ZuulLauncherError
-from zuul_launcher.worker.control import SOCKET, Control, Refused, Tell, ask
+from zuul_launcher.worker.control import SOCKET, Control, NoManager, Refused, Tell, ask
 
 
 def count(arguments: Mapping[str, Any], tell: Tell) -> int:
@@ -23,12 +24,16 @@ def refuse(arguments: Mapping[str, Any], tell: Tell) -> None:
     raise ZuulLauncherError("no node of this name: near")
 
 
+def read(arguments: Mapping[str, Any], tell: Tell) -> str:
+    return Path(arguments["path"]).read_text()
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
     """Its name is longer than an address of a socket may be."""
     folder = tmp_path / ("long" * 40)
     folder.mkdir()
-    control = Control(folder, {"count": count, "refuse": refuse})
+    control = Control(folder, {"count": count, "refuse": refuse, "read": read})
     control.start()
     yield folder
     control.stop()
@@ -48,6 +53,8 @@ def test_a_command_that_is_refused_or_unknown_or_malformed_says_so(folder: Path)
         ask(folder, "dance", {}, print)
     with pytest.raises(Refused, match="KeyError"):
         ask(folder, "count", {}, print)
+    with pytest.raises(Refused, match="FileNotFoundError"):
+        ask(folder, "read", {"path": str(folder / "nowhere")}, print)
 
 
 def test_only_its_user_can_reach_it(folder: Path) -> None:
@@ -55,8 +62,32 @@ def test_only_its_user_can_reach_it(folder: Path) -> None:
 
 
 def test_nobody_there_is_said_plainly(tmp_path: Path) -> None:
-    with pytest.raises(RemoteUnavailable, match=r"no worker answers in .*: is it running"):
+    with pytest.raises(NoManager, match=r"no worker answers in .*: is it running"):
         ask(tmp_path, "count", {}, print)
+    with pytest.raises(NoManager, match=r"no worker answers in .*: is it running"):
+        ask(tmp_path / "nowhere", "count", {}, print)
+
+
+def test_a_manager_that_goes_away_meanwhile_is_not_taken_for_none(tmp_path: Path) -> None:
+    """What it began may be done: it must not be begun again."""
+    with socket.socket(socket.AF_UNIX) as manager:
+        manager.bind(str(tmp_path / SOCKET))
+        manager.listen()
+
+        def go_away() -> None:
+            connection, _ = manager.accept()
+            with connection:
+                connection.makefile("rb").readline()
+                connection.sendall(b'{"news": {"number": 1}}\n')
+
+        leaving = threading.Thread(target=go_away)
+        leaving.start()
+        news: list[Any] = []
+        with pytest.raises(RemoteUnavailable, match="ended before it answered") as raised:
+            ask(tmp_path, "run", {}, news.append)
+        leaving.join(60)
+    assert news == [{"number": 1}]
+    assert not isinstance(raised.value, NoManager)
 
 
 def test_the_socket_of_a_killed_manager_is_replaced(tmp_path: Path) -> None:

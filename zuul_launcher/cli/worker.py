@@ -22,7 +22,7 @@ from zuul_launcher.settings import Settings, require_for
 from zuul_launcher.worker.alone import run_alone
 from zuul_launcher.worker.app import Worker
 from zuul_launcher.worker.commands import SHOWN
-from zuul_launcher.worker.control import ask
+from zuul_launcher.worker.control import NoManager, ask
 from zuul_launcher.worker.definitions.load import load
 from zuul_launcher.worker.options import sources_of, with_own_node
 
@@ -179,7 +179,7 @@ def run_job(context: click.Context, job: str, parameters: Sequence[str], node_na
         arguments = {"job": job, "parameters": wanted, "node": node_name}
         found = ask(folder_of(context), "run", arguments, say, timeout=None)
         number, result = found["number"], found["result"]
-    except (RemoteUnavailable, FileNotFoundError):
+    except NoManager:
         number, result = _alone(settings_of(context), job, wanted, node_name, say)
     click.echo(f"build {number} of {visible(job)}: {result or 'no result'}", err=True)
     context.exit(0 if result == "SUCCESS" else 1)

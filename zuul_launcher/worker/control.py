@@ -31,6 +31,10 @@ class Refused(ZuulLauncherError):
     """The manager said no, and why."""
 
 
+class NoManager(RemoteUnavailable):
+    """None runs here."""
+
+
 class Control:
     """Takes commands in `folder` between `start` and `stop`; each runs in a thread of its own.
 
@@ -46,11 +50,10 @@ class Control:
 
         with _short(folder) as path:
             Path(path).unlink(missing_ok=True)  # of a manager that was killed: the lock of the folder says so
-            before = os.umask(0o177)
-            try:
-                self._server = _Server(path, Conversation)
-            finally:
-                os.umask(before)
+            self._server = _Server(path, Conversation, bind_and_activate=False)
+            self._server.server_bind()
+            Path(path).chmod(0o600)  # before anybody can connect; a umask would be that of all threads
+            self._server.server_activate()
         self._path = folder / SOCKET
         self._thread = threading.Thread(target=self._server.serve_forever, name="control", daemon=True)
 
@@ -71,12 +74,16 @@ class _Server(socketserver.ThreadingUnixStreamServer):
 def ask(folder: Path, command: str, arguments: Mapping[str, Any], on_news: Tell, timeout: float | None = 60.0) -> Any:
     """The answer of the manager whose folder this is. timeout: seconds that it may be silent.
 
-    RemoteUnavailable: no manager is there. Refused: its error.
+    NoManager: there is none. RemoteUnavailable: it went away, or was silent. Refused: its error.
     """
-    with socket.socket(socket.AF_UNIX) as connection, _short(folder) as path:
+    with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(timeout)
         try:
-            connection.connect(path)
+            with _short(folder) as path:
+                connection.connect(path)
+        except OSError as error:
+            raise NoManager(f"no worker answers in {folder} ({error.strerror or error}): is it running?") from error
+        try:
             connection.sendall(json.dumps({"command": command, "arguments": dict(arguments)}).encode() + b"\n")
             for line in connection.makefile("rb"):
                 said = json.loads(line)
@@ -86,9 +93,7 @@ def ask(folder: Path, command: str, arguments: Mapping[str, Any], on_news: Tell,
                     return said["answer"]
                 on_news(said["news"])
         except OSError as error:
-            raise RemoteUnavailable(
-                f"no worker answers in {folder} ({error.strerror or error}): is it running?"
-            ) from error
+            raise RemoteUnavailable(f"the worker of {folder} does not answer: {error.strerror or error}") from error
     raise RemoteUnavailable(f"the worker of {folder} ended before it answered")
 
 
@@ -117,10 +122,10 @@ def _serve(handler: socketserver.StreamRequestHandler, commands: Mapping[str, Co
             tell("error", f"this worker knows no command {said['command']!r}")
             return
         tell("answer", command(said["arguments"], lambda news: tell("news", news)))
+    except (BrokenPipeError, ConnectionResetError, TimeoutError):
+        pass  # whoever asked has gone
     except ZuulLauncherError as error:
         tell("error", str(error))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except Exception as error:
         log.exception("a command failed")
         tell("error", f"{type(error).__name__}: {error}")
-    except OSError:
-        pass  # whoever asked has gone
