@@ -52,6 +52,20 @@ def test_links_are_kept_only_if_they_stay_inside(world: World, tmp_path: Path) -
     assert "log/out" in ran.console
 
 
+def test_files_are_not_kept_where_a_link_of_files_before_leads(world: World) -> None:
+    """It leads elsewhere from another place, so such links could be made to lead out."""
+    change = Script(steps=(Shell(text="rm one/link; mkdir one/link; echo new > one/link/file"),))
+    ran = world.run(
+        job(
+            "mkdir -p one real; touch real/file; ln -s ../real one/link",
+            publish=(Artifacts(paths=("one/**", "real/**")), change, Artifacts(paths=("one/**",))),
+        )
+    )
+    assert ran.result == "SUCCESS"
+    assert (ran.folder.artifacts / "one/link/file").read_text() == "new\n"
+    assert (ran.folder.artifacts / "real/file").read_text() == ""
+
+
 def test_no_match_fails_unless_that_is_allowed(world: World) -> None:
     """D88, D43."""
     ran = world.run(job("mkdir empty", publish=(Artifacts(paths=("empty/**", "*.x")),)))

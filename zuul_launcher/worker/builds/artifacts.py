@@ -82,6 +82,8 @@ def _move(source: Path, target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     for path, folders, names in os.walk(source):
         there = target / Path(path).relative_to(source)
+        if there.is_symlink():  # of files kept before: nothing is put where it leads to
+            there.unlink()
         there.mkdir(exist_ok=True)
         links = [name for name in folders if (Path(path) / name).is_symlink()]
         for name in (*names, *links):
