@@ -26,6 +26,8 @@ def benchmark() -> ModuleType:
 
 
 class Side:
+    mebibytes = 1.0
+
     def __init__(self, name: str, calls: list[str]) -> None:
         self.name = name
         self._calls = calls
