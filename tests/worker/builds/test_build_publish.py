@@ -237,6 +237,13 @@ def test_the_console_is_copied_last_and_complete(world: World, folder: Site, tmp
     assert found.splitlines()[-1].startswith("Finished: ")
 
 
+def test_copies_have_the_time_of_the_job_and_no_more(world: World, folder: Site, tmp_path: Path) -> None:
+    part = CopyFiles(copy_console=True, copy_after_failure=True)
+    assert copied(world, folder, "true", part, publish_timeout=0.0) == "POST_FAILURE"
+    assert "[copy: the copies were not done within 0 s]" in world.console()
+    assert names(tmp_path / "logs") == []
+
+
 def test_after_a_failure_only_that_is_copied_that_says_so(world: World, folder: Site, tmp_path: Path) -> None:
     files = (
         CopyFiles(source="a", target="no"),

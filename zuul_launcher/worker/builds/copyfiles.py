@@ -7,12 +7,12 @@ among the files, else left out.
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from zuul_launcher.worker.builds.abort import Abort
 from zuul_launcher.worker.builds.artifacts import NotPublished, fetch
-from zuul_launcher.worker.builds.bench import Bench
+from zuul_launcher.worker.builds.bench import Bench, deadline
 from zuul_launcher.worker.builds.limits import Limits
 from zuul_launcher.worker.builds.logsites import below, opened
 from zuul_launcher.worker.builds.outcome import SUCCESS, UNSTABLE
@@ -34,7 +34,7 @@ def copy_files(bench: Bench, publisher: Copy, sites: Mapping[str, Site], so_far:
         return
     staging = Path(tempfile.mkdtemp(dir=bench.folder.path, prefix="publish-"))
     try:
-        with opened(site_of(publisher, sites), bench.limits.connect_timeout, bench.abort.check) as site:
+        with opened(site_of(publisher, sites), bench.limits.connect_timeout, _check(bench.abort, seconds)) as site:
             for number, part in enumerate(parts):
                 target = below(expand(part.target, bench.words))
                 found = staging / str(number)
@@ -59,17 +59,30 @@ def copy_console(
     so_far: str | None,
     limits: Limits,
     abort: Abort,
+    seconds: float,
 ) -> None:
     """When all else is over. Raises NotPublished, Aborted."""
     parts = [part for part in publisher.files if part.copy_console and is_wanted(part, so_far)]
     if not parts:
         return
     try:
-        with opened(site_of(publisher, sites), limits.connect_timeout, abort.check) as site:
+        with opened(site_of(publisher, sites), limits.connect_timeout, _check(abort, seconds)) as site:
             for part in parts:
                 site.put(folder.console, below(expand(part.target, words)) / CONSOLE)
     except OSError as error:
         raise NotPublished(f"the site {publisher.site}: {error}") from error
+
+
+def _check(abort: Abort, seconds: float) -> Callable[[], None]:
+    """What is asked between two pieces: a site may take them for ever."""
+    left = deadline(seconds)
+
+    def check() -> None:
+        abort.check()
+        if left() == 0.0:
+            raise NotPublished(f"the copies were not done within {seconds:g} s")
+
+    return check
 
 
 def site_of(publisher: Copy, sites: Mapping[str, Site]) -> Site:

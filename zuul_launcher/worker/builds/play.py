@@ -240,6 +240,7 @@ class Play:
                     result,
                     self._around.limits,
                     self._build.publishers,
+                    self._job.publish_timeout,
                 )
             except NotPublished as error:
                 self._console.note(f"[copy: {error}]")
