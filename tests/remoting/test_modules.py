@@ -3,6 +3,7 @@
 import ast
 import datetime
 import functools
+import gc
 import logging
 import os
 import subprocess
@@ -25,7 +26,7 @@ from support.waiting import wait_until
 from zuul_launcher.remoting import Channel, connect_ssh, connect_subprocess
 from zuul_launcher.remoting.bootstrap import STUB, shared_modules
 from zuul_launcher.remoting.errors import ModuleNotAvailable, NotOnAgent, PythonVersionMismatch, RemoteError
-from zuul_launcher.remoting.modules import find
+from zuul_launcher.remoting.modules import find, imports
 
 SECONDS = 60
 MINE = sys.version_info.minor
@@ -140,6 +141,43 @@ def test_threads_that_import_at_once_fetch_each_module_once(fresh: Channel, make
     assert fresh.call(import_all, timeout=SECONDS) == []
     known = ["many_h", *(f"many_h.leaf{n}" for n in range(10)), "many_h.user"]
     assert fetched(fresh, "many_h") == known
+
+
+def test_sources_are_looked_through_for_many_agents_at_once() -> None:
+    """D100. ast.parse does not stand that: while garbage is collected, another thread may begin."""
+
+    class Garbage:
+        def __init__(self) -> None:
+            self.me = self
+
+        def __del__(self) -> None:
+            sum(range(50))
+
+    def look_through() -> None:
+        try:
+            for _ in range(10):
+                for _ in range(20):
+                    Garbage()
+                names.add(tuple(imports("subprocess", find("subprocess"))))
+        except SystemError as error:
+            failed.append(error)
+
+    names: set[tuple[str, ...]] = set()
+    failed: list[SystemError] = []
+    before = gc.get_threshold(), sys.getswitchinterval()
+    gc.set_threshold(50)
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=look_through) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        gc.set_threshold(*before[0])
+        sys.setswitchinterval(before[1])
+    assert failed == []
+    assert len(names) == 1
 
 
 def test_an_agent_with_a_warm_cache_gets_hashes_only(

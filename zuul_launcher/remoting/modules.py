@@ -45,6 +45,7 @@ class Found(NamedTuple):
 _ABSENT = Found("absent")
 _found: dict[str, Found] = {}
 _lock = threading.Lock()
+_parsing = threading.Lock()  # ast.parse fails in threads that do it at once: SystemError, in Python 3.11
 
 
 def find(name: str) -> Found:
@@ -112,7 +113,8 @@ def imports(name: str, found: Found) -> Iterator[str]:
     """Names of modules that the source imports at its top, where they can be told from the text."""
     package = name if found.is_package else name.rpartition(".")[0]
     try:
-        body = ast.parse(found.source).body
+        with _parsing:
+            body = ast.parse(found.source).body
     except (SyntaxError, ValueError, RecursionError):
         return  # who imports it will be told
     for node in _at_the_top(body):
