@@ -45,14 +45,17 @@ def sshd(folder: Path) -> Iterator[Sshd]:
     (folder / "config").write_text(
         f"ListenAddress 127.0.0.1:{port}\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/user.pub\nPidFile none\n"
         "StrictModes no\nUsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n"
+        "Subsystem sftp internal-sftp\n"
     )
     if os.getuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)
     command = [server, "-D", "-e", "-f", str(folder / "config")]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-        wait_until(lambda: _answers(port), what="sshd")
-        yield Sshd(port, (folder / "host.pub").read_text().strip(), folder / "user")
-        process.terminate()
+        try:
+            wait_until(lambda: _answers(port), what="sshd")
+            yield Sshd(port, (folder / "host.pub").read_text().strip(), folder / "user")
+        finally:
+            process.terminate()
 
 
 def _answers(port: int) -> bool:
