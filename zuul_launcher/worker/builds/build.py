@@ -37,36 +37,39 @@ class Build:
         self._clock = clock
         self._lock = threading.Lock()
         self._opened = threading.Event()
-        self._waiting: list[tuple[Delivery, Slot]] = []
+        self._waiting: list[Delivery] = []
+        self._slot: Slot | None = None  # who comes later needs no executor: there is one build
         self._start = b""
         self._end: Callable[[Delivery], object] | None = None
 
     # Who waits
 
     def attach(self, delivery: Delivery, slot: Slot) -> None:
-        """It hears what has been told so far, and the rest as it comes."""
+        """It hears what has been told so far, and the rest as it comes. The first slot is kept until the end."""
         with self._lock:
-            if self._end is None:
-                self._waiting.append((delivery, slot))
-                if len(self._waiting) == 1:
-                    self.executor = slot.index
+            end = self._end
+            if end is None:
+                self._waiting.append(delivery)
                 if self._start:
                     _told(delivery, self._say_start)
-                return
-        _told(delivery, self._end)
+                if self._slot is None:
+                    self._slot, self.executor = slot, slot.index
+                    return
+        if end is not None:
+            _told(delivery, end)
         slot.release()
 
     def announce(self, data: bytes, record: BuildRecord) -> None:
         """It has a number."""
         with self._lock:
             self._start, self.record, self.state = data, record, "queued"
-            for delivery, _ in self._waiting:
+            for delivery in self._waiting:
                 _told(delivery, self._say_start)
 
     def tell_progress(self) -> None:
         with self._lock:
             if self._end is None and self._start:
-                for delivery, _ in self._waiting:
+                for delivery in self._waiting:
                     _told(delivery, self._say_progress)
 
     def conclude(self, end: Callable[[Delivery], object]) -> None:
@@ -76,17 +79,17 @@ class Build:
                 return
             self._end, self.state = end, "over"
             waiting, self._waiting = self._waiting, []
-            for delivery, _ in waiting:
+            for delivery in waiting:
                 _told(delivery, end)
         self._opened.set()
-        for _, slot in waiting:
-            slot.release()
+        if self._slot is not None:
+            self._slot.release()
 
     @property
     def is_waited_for(self) -> bool:
         """Whether anybody is still connected who wants to know."""
         with self._lock:
-            return self._end is not None or any(delivery.is_connected for delivery, _ in self._waiting)
+            return self._end is not None or any(delivery.is_connected for delivery in self._waiting)
 
     def _say_start(self, delivery: Delivery) -> None:
         delivery.data(self._start)
