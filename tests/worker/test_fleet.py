@@ -1,6 +1,7 @@
 """The machines of a manager over reloads, with real agents on this one."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,12 +23,13 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.used: set[Machine] = set()
         self.remembered: dict[str, str | None] = {}
+        self.at_withdrawal: Callable[[], None] = lambda: None
         self.fleet = Fleet(
             MachineSettings(local_root=folder, delays=(0.05,), disk_free=0),
             offline={"there": "it is old"},
             remember=self.remembered.__setitem__,
             changed=lambda: None,
-            withdrawn=lambda node: None,
+            withdrawn=lambda node: self.at_withdrawal(),
             is_used=self.used.__contains__,
         )
 
@@ -96,6 +98,24 @@ def test_a_deleted_node_comes_back_at_the_next_reload(world: World) -> None:
     assert "here" not in world.fleet.queue_nodes()
     world.fleet.renew({"here": HERE, "there": THERE})
     world.wait_ready("here")
+
+
+def test_a_node_is_deleted_in_the_middle_of_its_taking_offline(world: World) -> None:
+    """D74. Nothing is locked while the server is told."""
+    machine = world.wait_ready("here")
+    deleting = threading.Thread(target=world.fleet.delete, args=("here",), daemon=True)
+
+    def delete() -> None:
+        deleting.start()
+        deleting.join(60)
+
+    world.at_withdrawal = delete
+    machine.take_offline("asked by Gearman")
+    assert not deleting.is_alive()
+    assert set(world.fleet.queue_nodes()) == {"there"}
+    assert world.remembered == {"here": "asked by Gearman"}
+    with pytest.raises(NodeLost):
+        machine.channel()
 
 
 def test_a_node_that_cannot_be_used_changes_nothing(world: World) -> None:

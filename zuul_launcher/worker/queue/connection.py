@@ -145,6 +145,7 @@ class WorkerConnection(Link):
         log.warning("%s: %s sent an unexpected line: %.200s", self.name, self.address, text)
 
     def packet(self, command: int, body: bytes) -> None:
+        log.debug("%s: %s sent a packet of type %d, %d bytes", self.name, self.address, command, len(body))
         if command == constants.JOB_ASSIGN_UNIQ:
             self._job_came(body)
         elif command == constants.NO_JOB and self.turn is Turn.GRABBING:
