@@ -152,14 +152,14 @@ def our_server(options: Options | None = None) -> Iterator[Place]:
 
 
 @contextmanager
-def c_gearmand() -> Iterator[Place]:
-    """C gearmand on a free port of the loopback."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+def c_gearmand(address: str = "127.0.0.1") -> Iterator[Place]:
+    """C gearmand on a free port; the Place connects to the loopback."""
+    with socket.create_server((address, 0)) as taken:
         port = taken.getsockname()[1]
-    process = subprocess.Popen(["gearmand", "-L", "127.0.0.1", "-p", str(port), "-l", "none"])
+    process = subprocess.Popen(["gearmand", "-L", address, "-p", str(port), "-l", "none"])
     place = Place("gearmand", port)
     try:
-        wait_until(lambda: answers(port))
+        wait_until(lambda: answers(port, address))
         yield place
     finally:
         place.close()
@@ -167,9 +167,9 @@ def c_gearmand() -> Iterator[Place]:
         process.wait(DEADLINE)
 
 
-def answers(port: int) -> bool:
+def answers(port: int, address: str = "127.0.0.1") -> bool:
     try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
+        socket.create_connection((address, port), 1).close()
     except OSError:
         return False
     return True

@@ -4,8 +4,10 @@ The hosts are network namespaces where those can be made; other set-ups run both
 What is to be built waits in its step until a file says go, so the order of everything is the test's to decide.
 """
 
+import getpass
 import json
 import os
+import sys
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,6 +20,7 @@ import pytest
 from sqlalchemy import Engine
 from support import hosts, kill
 from support.gearman_wire import c_gearmand
+from support.ssh_server import ssh_server
 from support.system import (
     GATE,
     SHARED_QUEUE,
@@ -35,6 +38,7 @@ from support.worker_site import WorkerSite
 from zuul_launcher.db import history
 from zuul_launcher.db.history import BuildFilter, BuildRow
 from zuul_launcher.sim.gerrit.site import Pushed
+from zuul_launcher.sim.gerrit.stand_in import SimGerrit
 
 JOBS = """\
 defaults:
@@ -52,6 +56,37 @@ jobs:
   - name: docs
     steps: [*check]
 """
+FAR_LAYOUT = """\
+projects:
+  - name: $alpha
+    gate: [unit, far]
+"""
+FAR_JOBS = """\
+defaults:
+  scm: {git: {}}
+jobs:
+  - name: unit
+    node: built-in
+    steps: [{shell: sh check.sh}]
+  - name: far
+    node: far
+    steps:
+      - shell: |
+          #!/bin/sh -ex
+          sh check.sh
+          pwd
+          echo "${SSH_CONNECTION}"
+          mkdir log
+          cp new log
+          cat >result.xml <<end
+          <testsuite name="far" tests="3" skipped="1">
+            <testcase name="a"/><testcase name="b"/><testcase name="c"><skipped/></testcase>
+          </testsuite>
+          end
+    publish:
+      - artifacts: {paths: ["log/**"]}
+      - junit: {paths: ["*.xml"]}
+"""
 FIRST, SECOND = 6, 12  # executors; the second manager can take all that there is to build
 
 
@@ -63,10 +98,14 @@ class Setup:
 
 
 SETUPS = [
-    pytest.param(Setup(on_two_hosts=True), id="stand-in-two-hosts"),
-    pytest.param(Setup(with_gearmand=True), id="stand-in-gearmand-two-names", marks=pytest.mark.gearmand),
-    pytest.param(Setup("real_gerrit", on_two_hosts=True), id="real-gerrit-two-hosts", marks=pytest.mark.gerrit),
+    pytest.param(Setup(on_two_hosts=True), id="two-hosts"),
+    pytest.param(Setup(with_gearmand=True), id="gearmand-two-names", marks=pytest.mark.gearmand),
     pytest.param(Setup("real_gerrit"), id="real-gerrit-two-names", marks=pytest.mark.gerrit),
+    pytest.param(
+        Setup("real_gerrit", with_gearmand=True, on_two_hosts=True),
+        id="real-gerrit-gearmand-two-hosts",
+        marks=[pytest.mark.gerrit, pytest.mark.gearmand],
+    ),
 ]
 
 
@@ -127,7 +166,7 @@ def place(setup: Setup, request: pytest.FixtureRequest, tmp_path: Path) -> Itera
                 pytest.skip(f"no network namespaces, see the set-ups with two names: {reason}")
         options: dict[str, Any] = {"address": both[0].outside}
         if setup.with_gearmand:
-            options["gearman_port"] = parts.enter_context(c_gearmand()).port
+            options["gearman_port"] = parts.enter_context(c_gearmand(both[0].outside)).port
         gerrit = request.getfixturevalue(setup.gerrit)
         gate = parts.enter_context(prepared_gate(tmp_path, gerrit, GATE + SHARED_QUEUE, **options))
         gate.site.start()
@@ -259,3 +298,39 @@ def test_builds_of_a_lost_host_run_again_on_the_other_one(place: Place, setup: S
     warnings = gate.complaints()
     assert len(warnings) == runs_without_result, warnings
     assert all(warning.endswith("the build's worker failed or lost its connection") for warning in warnings)
+
+
+@pytest.mark.sshd
+def test_a_job_of_another_node_runs_there_over_ssh_and_its_page_has_what_it_made(
+    stand_in: SimGerrit, tmp_path: Path
+) -> None:
+    with ssh_server(tmp_path) as server, prepared_gate(tmp_path, stand_in, GATE + FAR_LAYOUT) as gate:
+        far = {"host": "127.0.0.1", "port": server.port, "user": getpass.getuser(), "key": str(server.user_key)}
+        far |= {"name": "far", "host_key": server.host_key, "python": sys.executable, "root": str(tmp_path / "far")}
+        nodes = tmp_path / "nodes.yaml"
+        nodes.write_text(json.dumps({"nodes": [{"name": "built-in"}, far]}))
+        gate.site.start()
+        gate.wait_until_ready()
+        with (
+            WorkerSite(tmp_path / "w1", gate.site.gearman_port, FAR_JOBS, name="w1", options=f"nodes = {nodes}"),
+            kill.stored(gate) as engine,
+        ):
+            change = gate.propose("alpha", "new")
+            gate.wait_for_status("MERGED", change)
+            gate.wait_until_idle()
+            rows = {row.job: row for row in history.builds(engine, BuildFilter(), 9)}
+            assert {job: (row.node_name, row.result) for job, row in rows.items()} == {
+                "unit": ("built-in", "SUCCESS"),
+                "far": ("far", "SUCCESS"),
+            }
+            url = rows["far"].url
+            assert f" {server.port}\n" in page(f"{url}consoleText")
+            assert str(tmp_path / "far") in page(f"{url}consoleText")
+            assert page(f"{url}artifact/log/new") == "x\n"
+            shown = json.loads(page(f"{url}api/json"))
+            assert shown["artifacts"] == [{"path": "log/new", "size": 2}]
+            assert (shown["node_name"], shown["tests"]["tests"], shown["tests"]["skipped"]) == ("far", 3, 1)
+            seen_by_people = page(url)
+            assert "0 of 3 failed, 1 skipped" in seen_by_people
+            assert 'href="artifact/log/"' in seen_by_people
+    assert gate.complaints() == []
