@@ -154,7 +154,7 @@ def test_a_machine_goes_offline_even_if_nobody_can_remember_it(site: Site) -> No
 def test_a_machine_that_cannot_be_reached_says_why_and_is_tried_again(site: Site) -> None:
     definition = NodeDefinition(name="far", host="127.0.0.1", port=free_port(), user="nobody", host_key="")
     with site.machine(definition) as machine:
-        wait_until(lambda: "no SSH connection" in machine.reason, what="its failure")
+        wait_until(lambda: machine.reason.startswith("no SSH connection"), what="its failure")
         assert machine.state == "disconnected"
         with pytest.raises(NodeLost, match=r"node far: .*no SSH connection"):
             machine.root()

@@ -1,10 +1,10 @@
 """`zuul-launcher worker`: run a build manager, and control one that runs."""
 
 import json
+import shlex
 import signal
 import time
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from zuul_launcher.cli.stacks import log_stacks
 from zuul_launcher.cli.tables import table, visible
 from zuul_launcher.cli.words import Commands, settings_of
 from zuul_launcher.cli.worker_jjb import jjb
-from zuul_launcher.errors import RemoteUnavailable
+from zuul_launcher.errors import RemoteUnavailable, RequestError
 from zuul_launcher.log import set_up
 from zuul_launcher.settings import Settings, require_for
 from zuul_launcher.worker.alone import run_alone
@@ -24,7 +24,8 @@ from zuul_launcher.worker.app import Worker
 from zuul_launcher.worker.commands import SHOWN
 from zuul_launcher.worker.control import NoManager, ask
 from zuul_launcher.worker.definitions.load import load
-from zuul_launcher.worker.options import sources_of, with_own_node
+from zuul_launcher.worker.options import checked_url, sources_of, with_own_node
+from zuul_launcher.worker.queue.functions import queue_node, unserved_jobs
 
 Format = click.option(
     "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True, help="For tools: json."
@@ -86,8 +87,14 @@ def _simple(name: str, text: str, done: str) -> None:
 
 _simple("pause", "Take no more builds. Those that run go on.", "the manager takes no more builds")
 _simple("unpause", "Take builds again.", "the manager takes builds")
-_simple("graceful", "Take no more builds, wait for those that run, and end.", "the manager ends after its builds")
-_simple("stop", "Abort all builds, which then run again elsewhere, and end.", "the manager ends")
+_simple(
+    "graceful",
+    "Take no more builds, wait for those that run, and end.",
+    "the manager ends after its builds; `serve` starts it again",
+)
+_simple(
+    "stop", "Abort all builds, which then run again elsewhere, and end.", "the manager ends; `serve` starts it again"
+)
 _simple("release", "Let go of agents that nobody needs, until they are needed.", "idle agents are let go")
 
 
@@ -163,6 +170,18 @@ def health(context: click.Context) -> None:
     context.exit(0 if found["status"] == "ok" else 1)
 
 
+@worker.command()
+@click.argument("job")
+@click.argument("number", type=click.IntRange(1))
+@click.pass_context
+def abort(context: click.Context, job: str, number: int) -> None:
+    """End build NUMBER of JOB, as `worker builds` shows it; its result is ABORTED."""
+    met = told(context, "abort", job=job, number=number)
+    if met == "finished":
+        raise RequestError(f"build {number} of {visible(job)} has ended already")
+    click.echo(f"build {number} of {visible(job)} is ended")
+
+
 @worker.command("run")
 @click.argument("job")
 @click.option("-p", "--param", "parameters", multiple=True, metavar="NAME=VALUE", help="Of the build; repeatable.")
@@ -171,14 +190,18 @@ def health(context: click.Context) -> None:
 def run_job(context: click.Context, job: str, parameters: Sequence[str], node_name: str | None) -> None:
     """Run one build of JOB by hand, show its console, and exit with 0 if it succeeds.
 
-    The manager that runs here does it, in one of its executors; if none runs, this command does it alone.
+    The manager that runs here does it, in one of its executors, and goes on with it after Ctrl-C; if none runs, this
+    command does it alone.
     """
     wanted = dict(_pair(text) for text in parameters)
-    say = partial(_say, job)
+    say = _Said(job)
     try:
         arguments = {"job": job, "parameters": wanted, "node": node_name}
         found = ask(folder_of(context), "run", arguments, say, timeout=None)
         number, result = found["number"], found["result"]
+    except KeyboardInterrupt:
+        click.echo(f"\n{say.what_becomes_of_it}", err=True)
+        context.exit(130)
     except NoManager:
         number, result = _alone(settings_of(context), job, wanted, node_name, say)
     click.echo(f"build {number} of {visible(job)}: {result or 'no result'}", err=True)
@@ -199,13 +222,21 @@ def _alone(
 @worker.command()
 @click.pass_context
 def validate(context: click.Context) -> None:
-    """Read the files of jobs, nodes and secrets, and tell all that is wrong; exit code 1 if something is."""
+    """Read the files of jobs, nodes and secrets, and tell all that is wrong.
+
+    Exit code 1 if jobs are left out, 2 if a file cannot be taken as a whole.
+    """
     settings = settings_of(context)
     require_for(settings, "worker")
     assert settings.worker is not None, "require_for has looked"
+    checked_url(settings.worker.url)
     definitions = with_own_node(load(sources_of(settings.worker)), settings.worker)
     for problem in definitions.problems:
         click.echo(problem, err=True)
+    for name in unserved_jobs(map(queue_node, definitions.nodes.values()), definitions.jobs.values()):
+        job = definitions.jobs[name]
+        wanted = "" if job.node is None else f" (node: {job.node})"
+        click.echo(f"note: {job.place.file}:{job.place.line}: no node here may run job {name!r}{wanted}", err=True)
     click.echo(f"{len(definitions.jobs)} jobs, {len(definitions.nodes)} nodes")
     context.exit(1 if definitions.problems else 0)
 
@@ -213,11 +244,31 @@ def validate(context: click.Context) -> None:
 worker.add_command(jjb)
 
 
-def _say(job: str, news: Mapping[str, Any]) -> None:
-    if "number" in news:
-        click.echo(f"build {news['number']} of {visible(job)}", err=True)
-    else:
-        click.echo(visible(news["console"]), nl=False)
+class _Said:
+    """Shows the news of a build by hand, and knows how far it is."""
+
+    def __init__(self, job: str) -> None:
+        self._job = visible(job)
+        self._number: int | None = None
+        self._waits = False
+
+    def __call__(self, news: Mapping[str, Any]) -> None:
+        if "number" in news:
+            self._number = news["number"]
+            click.echo(f"build {self._number} of {self._job}", err=True)
+        elif "console" in news:
+            click.echo(visible(news["console"]), nl=False)
+        elif not self._waits:
+            self._waits = True
+            click.echo("all executors that may run it are busy: waiting for one", err=True)
+
+    @property
+    def what_becomes_of_it(self) -> str:
+        """If nobody looks any more."""
+        if self._number is None:
+            return f"{self._job} is not built"
+        stop = f"zuul-launcher worker abort {shlex.quote(self._job)} {self._number}"
+        return f"build {self._number} of {self._job} goes on; to end it: {stop}"
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -30,6 +30,7 @@ from zuul_launcher.worker.history.prune import prune
 from zuul_launcher.worker.nodes import Machine, MachineSettings
 from zuul_launcher.worker.options import (
     checked_name,
+    checked_url,
     identity_of,
     limits_of,
     lock_folder,
@@ -41,6 +42,7 @@ from zuul_launcher.worker.options import (
 from zuul_launcher.worker.overview import Overview
 from zuul_launcher.worker.pages.app import make_app
 from zuul_launcher.worker.queue.clash import other_manager
+from zuul_launcher.worker.queue.functions import unserved_jobs
 from zuul_launcher.worker.queue.registry import Queue
 from zuul_launcher.worker.queue.settings import QueueSettings
 from zuul_launcher.worker.triggering import triggering
@@ -52,6 +54,7 @@ SENT_SECONDS = 5.0  # for the last packets
 WITHDRAW_SECONDS = 10.0  # until the server knows that a node takes no builds
 LOOK_SECONDS = 5.0  # between looks at nodes that are leaving
 PRUNE_SECONDS = 3600.0
+SHOWN_NAMES = 20  # of jobs, in a line of the log
 
 
 class Timing(Struct, frozen=True, kw_only=True):
@@ -71,6 +74,7 @@ class Worker:
         if options is None:
             raise ConfigurationError(f"{settings.file} has no section [worker]: add it, with `jobs = ...` at least")
         self.name = checked_name(options.name or socket.getfqdn())
+        checked_url(options.url)
         self.options = options
         self.folder = Path(settings.zuul.state_dir) / "worker"
         self.sources = sources_of(options)
@@ -86,6 +90,7 @@ class Worker:
         self._ended = threading.Event()
         self._turning = threading.Lock()  # a start that is under way comes to its end before it is undone
         self.faults = 0  # of the upkeep
+        self.refused: tuple[str, ...] = ()  # what was wrong with the files when they were read last, and not taken
         self.fleet = Fleet(
             machine_settings(options, self.folder, timing.machine),
             offline=self.history.offline(),
@@ -123,9 +128,8 @@ class Worker:
         self._refuse_namesakes()
         for record in self.history.interrupted(time.time()):
             log.warning("build %d of %s was running when its manager ended", record.number, record.job)
-        for problem in self.definitions.problems:
-            log.warning("%s", problem)
         self.fleet.renew(self.definitions.nodes)
+        self._log_problems()
         self.page = self._make_page()
         self.control = Control(self.folder, commands(self))
         self.queue.start()
@@ -168,7 +172,9 @@ class Worker:
         try:
             self.reload()
         except ConfigurationError as error:
-            log.error("nothing was changed, since a file is wrong:\n%s", error)
+            log.error("nothing was changed, since a file is wrong")
+            for line in str(error).splitlines():
+                log.error("%s", line)
 
     def close(self) -> None:
         """Of a manager that was not started: end its nodes, and let others have its folder."""
@@ -182,7 +188,7 @@ class Worker:
         try:
             return Page(make_app(Overview(self), clock=time.time), address, port)
         except OSError as error:
-            what = f"[worker] {address} port {port}: {error.strerror}: choose another port"
+            what = f"[worker] {address} port {port}: {str(error.strerror).partition(' (')[0]}: choose another port"
             raise ConfigurationError(what) from error
 
     def _begin_end(self) -> bool:
@@ -207,13 +213,28 @@ class Worker:
 
     def reload(self) -> None:
         """Read jobs, nodes and secrets again. Raises FileErrors, and changes nothing, if a file is wrong."""
-        definitions = with_own_node(load(self.sources), self.options)
-        self.fleet.renew(definitions.nodes)
-        self.definitions = definitions
+        try:
+            definitions = with_own_node(load(self.sources), self.options)
+            self.fleet.renew(definitions.nodes)
+        except ConfigurationError as error:
+            self.refused = tuple(str(error).splitlines())
+            raise
+        self.definitions, self.refused = definitions, ()
         self._renew_queue()
-        for problem in definitions.problems:
-            log.warning("%s", problem)
+        self._log_problems()
         log.info("read again: %d jobs, %d nodes", len(definitions.jobs), len(definitions.nodes))
+
+    def _log_problems(self) -> None:
+        for problem in self.definitions.problems:
+            log.warning("%s", problem)
+        names = self.unserved()
+        if names:
+            more = "..." if len(names) > SHOWN_NAMES else ""
+            log.warning("no node here may run %d of the jobs: %s%s", len(names), ", ".join(names[:SHOWN_NAMES]), more)
+
+    def unserved(self) -> tuple[str, ...]:
+        """Jobs that none of the nodes may run, by name."""
+        return unserved_jobs(self.fleet.queue_nodes().values(), self.definitions.jobs.values())
 
     def _renew_queue(self) -> None:
         self.queue.update(self.fleet.queue_nodes(), self.definitions.jobs)

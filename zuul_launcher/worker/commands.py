@@ -3,7 +3,8 @@
 import codecs
 import logging
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,12 +12,16 @@ import msgspec
 from zuul_launcher.errors import RequestError
 from zuul_launcher.worker.control import Command, Tell
 from zuul_launcher.worker.overview import Overview
+from zuul_launcher.worker.parts import UnknownBuild
+from zuul_launcher.worker.queue.claim import NotInTime
 from zuul_launcher.worker.queue.functions import QueueNode, may_run
+from zuul_launcher.worker.queue.monitor import HeldSlot
 
 if TYPE_CHECKING:
     from zuul_launcher.worker.app import Worker
 
 SLOT_SECONDS = 3600.0  # that a build by hand waits for an executor
+WAIT_SECONDS = 1.0  # of waiting, until it is told that it waits, and looked whether anybody listens
 SHOWN = 100  # builds in a list
 
 
@@ -43,6 +48,7 @@ class _Commands:
             "builds": lambda arguments, _: self._builds(**arguments),
             "functions": lambda _, __: self._overview.functions(),
             "health": lambda _, __: self._overview.health(),
+            "abort": lambda arguments, _: self._abort(**arguments),
             "run": lambda arguments, tell: self._run(tell, **arguments),
         }
 
@@ -89,8 +95,28 @@ class _Commands:
             for record in self._worker.history.recent(job, limit=limit)
         ]
 
+    def _abort(self, job: str, number: int) -> str:
+        try:
+            return self._worker.builds.stop(job, str(number))
+        except UnknownBuild as error:
+            raise RequestError(str(error)) from error
+
+    def _slot(self, tell: Tell, accepts: Callable[[QueueNode], bool]) -> HeldSlot:
+        """Raises what `tell` does once nobody listens any more: no build is begun then."""
+        end = time.monotonic() + SLOT_SECONDS
+        while True:
+            try:
+                return self._worker.queue.reserve(accepts, WAIT_SECONDS)
+            except NotInTime:
+                if time.monotonic() > end:
+                    raise
+            tell({"waits": True})
+
     def _run(self, tell: Tell, job: str, parameters: Mapping[str, Any], node: str | None = None) -> dict[str, Any]:
-        """News: {"number": N}, then {"console": text} as it grows. Whoever asked may leave: the build goes on."""
+        """News: {"waits": true} each second until an executor is free, {"number": N}, {"console": text} as it grows.
+
+        Whoever asked may leave: a build that has begun goes on, one that waits is none.
+        """
         known = self._worker.definitions.jobs.get(job)
         if known is None:
             raise RequestError(f"there is no job {job!r}")
@@ -98,7 +124,7 @@ class _Commands:
         def accepts(one: QueueNode) -> bool:
             return (node is None or one.name == node) and may_run(one, known)
 
-        slot = self._worker.queue.reserve(accepts, SLOT_SECONDS)
+        slot = self._slot(tell, accepts)
         build = self._worker.builds.start(job, parameters, slot.node, slot, f"{self._worker.name}_by-hand")
         number = build.number()
         tell({"number": number})

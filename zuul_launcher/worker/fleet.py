@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from zuul_launcher.worker.definitions.job import NodeDefinition
 from zuul_launcher.worker.nodes import Machine, MachineSettings
 from zuul_launcher.worker.parts import NodeLost
-from zuul_launcher.worker.queue.functions import QueueNode
+from zuul_launcher.worker.queue.functions import QueueNode, queue_node
 
 log = logging.getLogger("zuul_launcher.worker.nodes")
 
@@ -95,14 +95,7 @@ class Fleet:
 
     def queue_nodes(self) -> dict[str, QueueNode]:
         return {
-            name: QueueNode(
-                name=name,
-                labels=machine.definition.labels,
-                exclusive=machine.definition.exclusive,
-                executors=machine.definition.executors,
-                online=machine.takes_builds,
-                is_built_in=machine.is_built_in,
-            )
+            name: replace(queue_node(machine.definition), online=machine.takes_builds, is_built_in=machine.is_built_in)
             for name, machine in self._machines.items()
         }
 

@@ -162,7 +162,7 @@ class Machine:
                     self._is_parked, self._problem = False, str(error)
                     self._changed()
                     self._wake.set()
-                raise NodeLost(f"node {self.name}: {error}") from error
+                raise self._lost_by(error) from error
             self._channel, self._root = channel, None
             self._is_connected, self._is_parked, self._problem = True, False, None
         channel.on_close(partial(self._lost, channel))
@@ -257,7 +257,7 @@ class Machine:
                 return True
             if is_first:
                 log.warning("%s; it is tried again and again", error)
-            self._note(str(error))
+            self._note(str(error).removeprefix(f"node {self.name}: "))
             return False
         return True
 
@@ -267,9 +267,18 @@ class Machine:
         try:
             free = root.disk_free()
         except (RemotingError, OSError) as error:
-            raise NodeLost(f"node {self.name}: {error}") from error
+            raise self._lost_by(error) from error
         wanted = self._settings.disk_free
-        self._note(None if free >= wanted else f"its disk has {free >> 20} MiB left, {wanted >> 20} are needed")
+        short = (
+            f"its disk has {free >> 20} MiB left, {wanted >> 20} are needed (`disk_free`)" if free < wanted else None
+        )
+        if (short is not None) != (self._is_connected and self._problem is not None):
+            log.log(logging.WARNING if short else logging.INFO, "node %s: %s", self.name, short or "it is well again")
+        self._note(short)
+
+    def _lost_by(self, error: Exception) -> NodeLost:
+        """The agent's errors begin with its name, too."""
+        return NodeLost(f"node {self.name}: {str(error).removeprefix(f'{self.name}: ')}")
 
     def _note(self, problem: str | None) -> None:
         if problem != self._problem:

@@ -5,6 +5,7 @@ import re
 import socket
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
@@ -28,6 +29,16 @@ def checked_name(name: str) -> str:
             f" {NAME_BYTES} bytes"
         )
     return name
+
+
+def checked_url(url: str | None) -> str | None:
+    """Raises ConfigurationError: people could not follow it."""
+    parts = urlsplit(url or "http://none")
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise ConfigurationError(
+            f"[worker] url = {url!r} is no address of pages: begin it with http:// or https:// and a host"
+        )
+    return url
 
 
 def lock_folder(folder: Path) -> IO[bytes]:
@@ -61,8 +72,8 @@ def sources_of(options: WorkerOptions) -> Sources:
 
 
 def with_own_node(definitions: Definitions, options: WorkerOptions) -> Definitions:
-    """The manager's own node is as nodes.yaml describes it, or as zuul.conf does if there is no such file."""
-    if options.nodes is not None:
+    """The manager's own node is as nodes.yaml describes it, or as zuul.conf does if that file names no nodes."""
+    if definitions.names_nodes:
         return definitions
     own = NodeDefinition(
         name=BUILT_IN,

@@ -63,7 +63,8 @@ class Overview:
         return self._worker.queue.functions()
 
     def health(self) -> Mapping[str, Any]:
-        """`status`: "ok", else the first that is wrong. `problems`: jobs that are not registered, and why."""
+        """`status`: "ok", else the first that is wrong. `problems`: files that were not taken, and jobs that are not
+        registered, and why. `unserved`: jobs that none of the nodes may run."""
         queue = self._worker.queue.health()
         nodes = {machine.name: machine.state for machine in self._worker.fleet.machines.values()}
         wrong = [] if queue["connected"] else [f"no connection to the Gearman server at {queue['server']}"]
@@ -73,6 +74,7 @@ class Overview:
             "manager": self._worker.name,
             "queue": queue,
             "nodes": nodes,
-            "problems": list(self._worker.definitions.problems),
+            "problems": [*self._worker.refused, *self._worker.definitions.problems],
+            "unserved": list(self._worker.unserved()),
             "faults": queue["faults"] + self._worker.faults + self._worker.fleet.faults + self._worker.builds.faults,
         }

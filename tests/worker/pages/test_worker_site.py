@@ -367,7 +367,7 @@ def test_health_says_by_its_status_whether_all_is_well(site: Site) -> None:
 
 
 def test_jobs_that_are_not_registered_are_shown_with_their_place(site: Site) -> None:
-    assert "Not registered" not in site.ask("/").text
+    assert "Wrong in the files" not in site.ask("/").text
     site.desk.state = {"status": "ok", "problems": ["jobs.yaml:3:1: <bad> name"]}
     assert "jobs.yaml:3:1: &lt;bad&gt; name" in site.ask("/").text
 

@@ -242,6 +242,7 @@ class Builds:
         node, labels = self._node(assignment.node)
         data = announcement.started(self._manager, record.job, record.number, assignment.worker, node, labels)
         build.announce(data, record)
+        log.info("build %d of %s begins on %s (%s)", record.number, record.job, node or "no node", record.unique)
 
     def _play(self, build: Build, job: Job, definitions: Definitions) -> Played:
         assert build.record is not None, "it has begun"
@@ -275,6 +276,7 @@ class Builds:
         self._store(
             structs.replace(record, finished_at=self._clock(), result=played.result, final=final, tests=played.tests)
         )
+        log.info("build %d of %s has ended: %s", record.number, record.job, played.result or "no result")
         build.conclude(lambda delivery: delivery.complete(final))
 
     def _node(self, name: str) -> tuple[str, frozenset[str]]:

@@ -201,6 +201,7 @@ class Definitions(Struct, frozen=True, kw_only=True):
 
     jobs: Mapping[str, Job] = {}
     nodes: Mapping[str, NodeDefinition] = {}
+    names_nodes: bool = False  # nodes.yaml says which nodes there are, or that there are none
     sites: Mapping[str, Site] = {}
     secrets: Mapping[str, Mapping[str, str]] = {}  # id -> text | file | username, password | private_key, passphrase
     problems: tuple[str, ...] = ()  # FILE:LINE:COLUMN: jobs that are not registered, and why

@@ -46,7 +46,12 @@ def load(sources: Sources) -> Definitions:
         problems += [*report.lines, *_twice(jobs, report.jobs)]
         jobs = {**report.jobs, **jobs}
     return Definitions(
-        jobs=jobs, nodes=nodes.nodes, sites=nodes.sites, secrets=secrets.secrets, problems=tuple(problems)
+        jobs=jobs,
+        nodes=nodes.nodes,
+        names_nodes=nodes.names_nodes,
+        sites=nodes.sites,
+        secrets=secrets.secrets,
+        problems=tuple(problems),
     )
 
 

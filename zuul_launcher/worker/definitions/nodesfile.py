@@ -30,6 +30,7 @@ class NodesFile(Struct, frozen=True):
 
     nodes: dict[str, NodeDefinition] = {}
     sites: dict[str, Site] = {}
+    names_nodes: bool = False  # it has the key `nodes`
     errors: tuple[Problem, ...] = ()
 
 
@@ -40,7 +41,11 @@ def read_nodes_file(path: Path) -> NodesFile:
     fields = reading.fields(root, KEYS) if root else None
     nodes = _by_name(reading, fields, "nodes", _node) if fields else {}
     sites = _by_name(reading, fields, "sites", _site) if fields else {}
-    return NodesFile(errors=problems.errors) if problems.errors else NodesFile(nodes, sites)
+    return (
+        NodesFile(errors=problems.errors)
+        if problems.errors
+        else NodesFile(nodes, sites, names_nodes=fields is not None and "nodes" in fields)
+    )
 
 
 def _by_name(

@@ -11,6 +11,10 @@ class NoSlot(RequestError):
     """No executor for this build; the text says why."""
 
 
+class NotInTime(NoSlot):
+    """There are executors for it, and none could be had in time."""
+
+
 class Claim:
     """Takes one slot of those that it is offered, and gives the others back."""
 
@@ -29,7 +33,7 @@ class Claim:
             slot.release()
 
     def wait(self, monitors: Sequence[Monitor], seconds: float) -> HeldSlot:
-        """Raises NoSlot after that time."""
+        """Raises NotInTime after that time."""
         offer = self.offer
         for monitor in monitors:
             monitor.claim(offer)
@@ -39,5 +43,5 @@ class Claim:
         for monitor in monitors:
             monitor.withdraw(offer)
         if self._slot is None:
-            raise NoSlot(f"no executor was free within {seconds:g} s: {', '.join(one.node for one in monitors)}")
+            raise NotInTime(f"no executor was free within {seconds:g} s: {', '.join(one.node for one in monitors)}")
         return self._slot

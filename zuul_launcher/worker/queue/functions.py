@@ -10,7 +10,7 @@ from collections.abc import Iterable, Set
 
 from msgspec import Struct
 
-from zuul_launcher.worker.definitions.job import Job
+from zuul_launcher.worker.definitions.job import Job, NodeDefinition
 
 BUILD = "build:"
 
@@ -34,11 +34,27 @@ class Difference(Struct, frozen=True, kw_only=True):
     removed: tuple[str, ...] = ()
 
 
+def queue_node(definition: NodeDefinition) -> QueueNode:
+    """As it is described."""
+    return QueueNode(
+        name=definition.name,
+        labels=definition.labels,
+        exclusive=definition.exclusive,
+        executors=definition.executors,
+    )
+
+
 def may_run(node: QueueNode, job: Job) -> bool:
     """Whether a build of the job may run there, if the node is online."""
     if job.disabled:
         return False
     return not node.exclusive if job.node is None else job.node.matches(node.labels | {node.name})
+
+
+def unserved_jobs(nodes: Iterable[QueueNode], jobs: Iterable[Job]) -> tuple[str, ...]:
+    """Names of jobs that are not disabled and that none of the nodes may run, also if all were online."""
+    there = [node for node in nodes if node.executors]
+    return tuple(sorted(job.name for job in jobs if not job.disabled and not any(may_run(node, job) for node in there)))
 
 
 def build_functions(node: QueueNode, jobs: Iterable[Job]) -> frozenset[str]:

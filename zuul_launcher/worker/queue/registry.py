@@ -15,7 +15,7 @@ from typing import Any
 from msgspec import Struct
 
 from zuul_launcher.worker.definitions.job import Job
-from zuul_launcher.worker.queue.claim import Claim, NoSlot
+from zuul_launcher.worker.queue.claim import Claim, NoSlot, NotInTime
 from zuul_launcher.worker.queue.connection import WorkerConnection
 from zuul_launcher.worker.queue.executor import Assigned, Executor
 from zuul_launcher.worker.queue.functions import QueueNode, build_functions, executor_id
@@ -89,14 +89,14 @@ class Queue:
     def reserve(self, accepts: Callable[[QueueNode], bool], seconds: float) -> HeldSlot:
         """An executor for a build by hand, of any node that is online and accepted; `slot.node` says which.
 
-        Raises NoSlot if there is no such node, or none of its executors gets idle in time.
+        Raises NoSlot if there is no such node, NotInTime if none of its executors gets idle in time.
         """
         nodes = [node for node in self._wanted.nodes.values() if node.online and node.executors and accepts(node)]
         if not nodes:
             raise NoSlot("no node that is online may run it")
         end = time.monotonic() + seconds
         if not self._reach(seconds):
-            raise NoSlot(f"the nodes were not ready within {seconds:g} s")
+            raise NotInTime(f"the nodes were not ready within {seconds:g} s")
         monitors = [self._monitors[node.name] for node in nodes if node.name in self._monitors]
         return Claim().wait(monitors, max(0.0, end - time.monotonic()))
 
