@@ -45,7 +45,7 @@ class Masker:
         return shown + data[place:] if place else data
 
     def _found(self, data: bytes) -> Iterable[re.Match[bytes]]:
-        """The longest form wins. A key has hundreds of them: to ask for each alone takes a fiftieth of the time."""
+        """The longest form wins. A key has hundreds of them: to ask for each alone takes a twentieth of the time."""
         there = [re.escape(form) for form in self._forms if form in data]
         return re.finditer(b"|".join(there), data) if there else ()
 
