@@ -74,9 +74,11 @@ def found(seeker: Seeker) -> Iterator[Found]:
     seeker.channel.allow(nodeworkspace.__name__)
     name = folder_name(seeker.job.name)
     if seeker.job.workspace:
-        path = _beside(seeker.root, seeker.job.workspace)
+        path, told = _beside(seeker.root, seeker.job.workspace), ""
         while isinstance(place := _prepared(seeker, path), str):
-            seeker.note(f"[the workspace {path} is used by {place}: waiting for it]")
+            if place != told:
+                seeker.note(f"[the workspace {path} is used by {place}: waiting for it]")
+                told = place
             seeker.abort.wait(seeker.limits.busy_pause)
         yield place
         return
