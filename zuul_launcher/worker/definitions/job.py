@@ -27,6 +27,9 @@ class Place(Struct, frozen=True):
     line: int = 1
     column: int = 1
 
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
 
 class Shell(Struct, frozen=True, kw_only=True, tag="shell"):
     """A script: `bash -xe`, or what its `#!` line names."""
@@ -92,7 +95,7 @@ class CopyFiles(Struct, frozen=True, kw_only=True):
     excludes: tuple[str, ...] = ()
     target: str = ""  # folder below the site's root; `${NAME}` stands for a parameter or variable of the build
     keep_hierarchy: bool = False
-    copy_console: bool = False  # the console as console.html's plain sibling, complete, after all else
+    copy_console: bool = False  # the console as console.txt, complete, after all else
     copy_after_failure: bool = False
 
 
@@ -172,7 +175,7 @@ class NodeDefinition(Struct, frozen=True, kw_only=True):
     host_key: str | None = None  # pinned; else `known_hosts`
     known_hosts: str | None = None  # None: ~/.ssh/known_hosts
     python: str = "python3"
-    root: str = ""  # folder of workspaces; empty: STATE_DIR/worker/node here, ~/zuul-launcher there
+    root: str = ""  # folder of workspaces; empty: STATE_DIR/worker/nodes/NAME here, ~/zuul-launcher there
     labels: frozenset[str] = frozenset()
     exclusive: bool = False  # only jobs that ask for its labels
     executors: int = 1
