@@ -142,6 +142,7 @@ def test_builds_are_handed_out_by_precedence(launcher: Launcher, place: Place) -
 
 
 def test_a_queued_build_that_is_cancelled_is_never_handed_out(launcher: Launcher, place: Place) -> None:
+    """D47. The side of the client."""
     worker = worker_at(place)
     launcher.builds.launch(build_request())
     launcher.expect(BuildQueued)
@@ -150,6 +151,7 @@ def test_a_queued_build_that_is_cancelled_is_never_handed_out(launcher: Launcher
 
 
 def test_a_running_build_that_is_cancelled_is_stopped_and_its_end_not_posted(launcher: Launcher, place: Place) -> None:
+    """D47. The side of the client."""
     worker, manager = worker_at(place), Worker(place, "stop:jenkins1")
     start_build(launcher, worker)
     launcher.builds.cancel(build_request()).result(DEADLINE)

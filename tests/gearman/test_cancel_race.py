@@ -47,6 +47,7 @@ def listening() -> Iterator[socket.socket]:
 
 
 def test_a_build_that_gearmand_cancelled_while_it_was_handed_out_is_stopped(listening: socket.socket) -> None:
+    """D47. The side of the client."""
     launcher = Launcher(listening.getsockname()[1])
     server = Gearmand(listening)
     launcher.connected()
