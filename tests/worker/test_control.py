@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from zuul_launcher.errors import RemoteUnavailable, ZuulLauncherError
-from zuul_launcher.worker.control import SOCKET, Control, NoManager, Refused, Tell, ask
+from zuul_launcher.worker.control import SOCKET, Control, NobodyThere, Refused, Tell, ask
 
 
 def count(arguments: Mapping[str, Any], tell: Tell) -> int:
@@ -62,9 +62,9 @@ def test_only_its_user_can_reach_it(folder: Path) -> None:
 
 
 def test_nobody_there_is_said_plainly(tmp_path: Path) -> None:
-    with pytest.raises(NoManager, match=r"no worker answers in .*: is it running"):
+    with pytest.raises(NobodyThere, match=r"no worker answers in .*: is it running"):
         ask(tmp_path, "count", {}, print)
-    with pytest.raises(NoManager, match=r"no worker answers in .*: is it running"):
+    with pytest.raises(NobodyThere, match=r"no worker answers in .*: is it running"):
         ask(tmp_path / "nowhere", "count", {}, print)
 
 
@@ -87,7 +87,7 @@ def test_a_manager_that_goes_away_meanwhile_is_not_taken_for_none(tmp_path: Path
             ask(tmp_path, "run", {}, news.append)
         leaving.join(60)
     assert news == [{"number": 1}]
-    assert not isinstance(raised.value, NoManager)
+    assert not isinstance(raised.value, NobodyThere)
 
 
 def test_the_socket_of_a_killed_manager_is_replaced(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from zuul_launcher.settings import Settings, require_for
 from zuul_launcher.worker.alone import run_alone
 from zuul_launcher.worker.app import Worker
 from zuul_launcher.worker.commands import SHOWN
-from zuul_launcher.worker.control import NoManager, ask
+from zuul_launcher.worker.control import NobodyThere, ask
 from zuul_launcher.worker.definitions.load import load
 from zuul_launcher.worker.options import checked_url, sources_of, with_own_node
 from zuul_launcher.worker.queue.functions import queue_node, unserved_jobs
@@ -202,7 +202,7 @@ def run_job(context: click.Context, job: str, parameters: Sequence[str], node_na
     except KeyboardInterrupt:
         click.echo(f"\n{say.what_becomes_of_it}", err=True)
         context.exit(130)
-    except NoManager:
+    except NobodyThere:
         number, result = _alone(settings_of(context), job, wanted, node_name, say)
     click.echo(f"build {number} of {visible(job)}: {result or 'no result'}", err=True)
     context.exit(0 if result == "SUCCESS" else 1)
@@ -236,7 +236,7 @@ def validate(context: click.Context) -> None:
     for name in unserved_jobs(map(queue_node, definitions.nodes.values()), definitions.jobs.values()):
         job = definitions.jobs[name]
         wanted = "" if job.node is None else f" (node: {job.node})"
-        click.echo(f"note: {job.place.file}:{job.place.line}: no node here may run job {name!r}{wanted}", err=True)
+        click.echo(f"note: {job.place}: no node here may run job {name!r}{wanted}", err=True)
     click.echo(f"{len(definitions.jobs)} jobs, {len(definitions.nodes)} nodes")
     context.exit(1 if definitions.problems else 0)
 

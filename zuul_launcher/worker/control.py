@@ -31,7 +31,7 @@ class Refused(ZuulLauncherError):
     """The manager said no, and why."""
 
 
-class NoManager(RemoteUnavailable):
+class NobodyThere(RemoteUnavailable):
     """None runs here."""
 
 
@@ -74,7 +74,7 @@ class _Server(socketserver.ThreadingUnixStreamServer):
 def ask(folder: Path, command: str, arguments: Mapping[str, Any], on_news: Tell, timeout: float | None = 60.0) -> Any:
     """The answer of the manager whose folder this is. timeout: seconds that it may be silent.
 
-    NoManager: there is none. RemoteUnavailable: it went away, or was silent. Refused: its error.
+    NobodyThere: there is none. RemoteUnavailable: it went away, or was silent. Refused: its error.
     """
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(timeout)
@@ -82,7 +82,7 @@ def ask(folder: Path, command: str, arguments: Mapping[str, Any], on_news: Tell,
             with _short(folder) as path:
                 connection.connect(path)
         except OSError as error:
-            raise NoManager(f"no worker answers in {folder} ({error.strerror or error}): is it running?") from error
+            raise NobodyThere(f"no worker answers in {folder} ({error.strerror or error}): is it running?") from error
         try:
             connection.sendall(json.dumps({"command": command, "arguments": dict(arguments)}).encode() + b"\n")
             for line in connection.makefile("rb"):
