@@ -34,7 +34,7 @@ def test_a_job_with_a_label_that_no_node_has_is_told_everywhere(site: WorkerSite
     site.write_jobs(JOBS)
     done = site.run("validate")
     assert done.returncode == 0
-    assert f"{site.folder}/jobs.yaml:3: no node here may run job 'picky' (node: windows)" in done.stderr
+    assert f"{site.folder}/jobs.yaml:3:5: no node here may run job 'picky' (node: windows)" in done.stderr
     assert "'unit'" not in done.stderr
     assert "no node here may run 1 of the jobs: picky\n" in site.log()
     assert site.health()["unserved"] == ["picky"]

@@ -42,7 +42,7 @@ from zuul_launcher.worker.options import (
 from zuul_launcher.worker.overview import Overview
 from zuul_launcher.worker.pages.app import make_app
 from zuul_launcher.worker.queue.clash import other_manager
-from zuul_launcher.worker.queue.functions import unserved_jobs
+from zuul_launcher.worker.queue.functions import queue_node, unserved_jobs
 from zuul_launcher.worker.queue.registry import Queue
 from zuul_launcher.worker.queue.settings import QueueSettings
 from zuul_launcher.worker.triggering import triggering
@@ -91,6 +91,7 @@ class Worker:
         self._turning = threading.Lock()  # a start that is under way comes to its end before it is undone
         self.faults = 0  # of the upkeep
         self.refused: tuple[str, ...] = ()  # what was wrong with the files when they were read last, and not taken
+        self.unserved: tuple[str, ...] = ()  # names of jobs that none of the nodes may run
         self.fleet = Fleet(
             machine_settings(options, self.folder, timing.machine),
             offline=self.history.offline(),
@@ -129,7 +130,7 @@ class Worker:
         for record in self.history.interrupted(time.time()):
             log.warning("build %d of %s was running when its manager ended", record.number, record.job)
         self.fleet.renew(self.definitions.nodes)
-        self._log_problems()
+        self._tell_problems()
         self.page = self._make_page()
         self.control = Control(self.folder, commands(self))
         self.queue.start()
@@ -221,20 +222,17 @@ class Worker:
             raise
         self.definitions, self.refused = definitions, ()
         self._renew_queue()
-        self._log_problems()
+        self._tell_problems()
         log.info("read again: %d jobs, %d nodes", len(definitions.jobs), len(definitions.nodes))
 
-    def _log_problems(self) -> None:
+    def _tell_problems(self) -> None:
         for problem in self.definitions.problems:
             log.warning("%s", problem)
-        names = self.unserved()
+        nodes = [queue_node(node) for node in self.definitions.nodes.values()]
+        names = self.unserved = unserved_jobs(nodes, self.definitions.jobs.values())
         if names:
             more = "..." if len(names) > SHOWN_NAMES else ""
             log.warning("no node here may run %d of the jobs: %s%s", len(names), ", ".join(names[:SHOWN_NAMES]), more)
-
-    def unserved(self) -> tuple[str, ...]:
-        """Jobs that none of the nodes may run, by name."""
-        return unserved_jobs(self.fleet.queue_nodes().values(), self.definitions.jobs.values())
 
     def _renew_queue(self) -> None:
         self.queue.update(self.fleet.queue_nodes(), self.definitions.jobs)

@@ -75,6 +75,6 @@ class Overview:
             "queue": queue,
             "nodes": nodes,
             "problems": [*self._worker.refused, *self._worker.definitions.problems],
-            "unserved": list(self._worker.unserved()),
+            "unserved": list(self._worker.unserved),
             "faults": queue["faults"] + self._worker.faults + self._worker.fleet.faults + self._worker.builds.faults,
         }

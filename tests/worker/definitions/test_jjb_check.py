@@ -220,7 +220,9 @@ def test_jobs_yaml_counts_before_jjb(tmp_path: Path) -> None:
         "plain": (Shell(text="ours"),),
         "b": (Shell(text="b"),),
     }
-    assert found.problems[0] == "pipeline: project-type pipeline: not supported"
+    assert found.problems[0] == (
+        f"{FOLDER}/pipeline.yaml:2:3: job 'pipeline' is not registered: project-type pipeline: not supported"
+    )
     assert found.problems[-1] == (
         f"{FOLDER}/pipeline.yaml:27:3: job 'plain' is not registered: a second job of this name"
         f" (the first is in {tmp_path}/ours.yaml:1)"

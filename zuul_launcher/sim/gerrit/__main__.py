@@ -16,12 +16,15 @@ from zuul_launcher.sim.gerrit.stand_in import SimGerrit
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m zuul_launcher.sim.gerrit", description="a stand-in Gerrit")
+    parser = argparse.ArgumentParser(
+        prog="python -m zuul_launcher.sim.gerrit",
+        description="A stand-in Gerrit, to try a site on. CONTRIBUTING.rst tells how.",
+    )
     parser.add_argument("--dir", type=Path, required=True, help="where keys and repositories are kept")
     parser.add_argument("--port", type=int, default=0, help="of SSH; 0 takes a free one")
     arguments = parser.parse_args()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})  # before threads inherit the mask
-    with SimGerrit(arguments.dir, port=arguments.port) as site:
+    with SimGerrit(arguments.dir.absolute(), port=arguments.port) as site:
         ready = {
             "host": site.host,
             "port": site.port,

@@ -17,11 +17,13 @@ DIALECTS = (4, 6)
 
 class Report(Struct, frozen=True):
     """`lines`: `JOB: PART: REASON` of jobs that are not registered, and files' own errors with their place.
+    `problems`: the same as `FILE:LINE:COLUMN: job NAME is not registered: PART: REASON`.
     `notes`: the same of parts that are left out of jobs that are. `parts`: how many jobs have each unsupported part."""
 
     jobs: Mapping[str, Job]
     total: int  # jobs after expansion
     lines: tuple[str, ...]
+    problems: tuple[str, ...]
     notes: tuple[str, ...]
     parts: Mapping[str, int]
     broken: int = 0  # jobs and projects that can not be expanded
@@ -62,11 +64,14 @@ def check(path: Path, dialect: int = 6, ignore: Sequence[str] = (), known: Known
     ignored = frozenset(one.replace(" ", "") for one in ignore)
     jobs: dict[str, Job] = {}
     lines = [str(problem) for problem in files.refused]
+    problems = list(lines)
     notes: list[str] = []
     parts: Counter[str] = Counter()
     for expanded in files.jobs:
         translated = translate(expanded, files.expand_builders, known, ignored)
-        lines += [f"{expanded.name}: {one.part}: {one.text}" for one in translated.unsupported]
+        for one in translated.unsupported:
+            lines.append(f"{expanded.name}: {one.part}: {one.text}")
+            problems.append(f"{expanded.place}: job {expanded.name!r} is not registered: {one.part}: {one.text}")
         parts.update({one.part for one in translated.unsupported})
         if translated.job:
             jobs[expanded.name] = translated.job
@@ -75,6 +80,7 @@ def check(path: Path, dialect: int = 6, ignore: Sequence[str] = (), known: Known
         jobs=jobs,
         total=len(files.jobs),
         lines=tuple(lines),
+        problems=tuple(problems),
         notes=tuple(notes),
         parts=dict(parts),
         broken=len(files.refused),

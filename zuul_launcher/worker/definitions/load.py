@@ -43,7 +43,7 @@ def load(sources: Sources) -> Definitions:
     jobs, problems = files.jobs, [str(one) for one in files.refused]
     if sources.jjb:
         report = check(sources.jjb, sources.jjb_dialect, sources.ignore, known)
-        problems += [*report.lines, *_twice(jobs, report.jobs)]
+        problems += [*report.problems, *_twice(jobs, report.jobs)]
         jobs = {**report.jobs, **jobs}
     return Definitions(
         jobs=jobs,
@@ -58,15 +58,11 @@ def load(sources: Sources) -> Definitions:
 def _twice(jobs: Mapping[str, Job], others: Mapping[str, Job]) -> list[str]:
     """Jobs of JJB files that jobs.yaml has, too: that one counts."""
     return [
-        f"{_told(others[name].place)}: job {name!r} is not registered: a second job of this name"
+        f"{others[name].place}: job {name!r} is not registered: a second job of this name"
         f" (the first is in {job.place.file}:{job.place.line})"
         for name, job in jobs.items()
         if name in others
     ]
-
-
-def _told(place: Place) -> str:
-    return f"{place.file}:{place.line}:{place.column}"
 
 
 def _read_jobs(path: Path, known: Known) -> JobsFile:
