@@ -28,10 +28,10 @@ def test_the_first_data_has_its_keys_in_the_stated_order_and_no_result() -> None
 
 def test_the_last_data_has_the_result_also_if_there_is_none() -> None:
     """D39."""
-    data = json.loads(ended(MANAGER, "unit", 3, "n1_exec-0", "n1", ["n1", "a"], None))
+    data = json.loads(ended(MANAGER, "unit", 3, "n1_exec-0", "n1", ["n1", "a", "linux"], None))
     assert list(data) == ["name", "number", "manager", "worker", "url", "result", "node_labels", "node_name"]
     assert data["result"] is None
-    assert data["node_labels"] == ["a", "n1"]
+    assert data["node_labels"] == ["a", "linux", "n1"]
 
 
 def test_without_a_root_url_there_is_no_url() -> None:

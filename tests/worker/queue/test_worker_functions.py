@@ -83,6 +83,6 @@ def test_what_does_not_change_is_not_sent() -> None:
 def test_client_ids_say_node_and_executor() -> None:
     """D18."""
     assert executor_id("m", a_node("n"), 3) == "n_exec-3"
-    assert executor_id("m", a_node("m", is_built_in=True), 0) == "m_exec-0"
+    assert executor_id("m", a_node("built-in", is_built_in=True), 0) == "m_exec-0"
     assert executor_id("m", a_node("n"), 3, qualify=True) == "m_n_exec-3"
     assert management_id("m") == "m_manager"
