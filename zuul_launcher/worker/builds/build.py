@@ -1,8 +1,8 @@
 """One build from its assignment to its end, as everybody else sees it: who waits for it, how far it is, how it is told
 to end.
 
-Each delivery comes with a slot, and both end together, whatever happens: a client that asks for the same build again
-(its connection broke, the server handed the job out anew) is added to those who wait.
+A client that asks for the same build again (its connection broke, the server handed the job out anew) is added to
+those who wait. Whatever happens, each of them hears the end, and the one slot that the build has is free then.
 """
 
 import logging
