@@ -102,10 +102,11 @@ def test_a_machine_that_was_taken_offline_stays_so_over_a_restart(site: Site) ->
     assert site.remembered == {"here": None}
 
 
-def test_a_machine_without_room_on_its_disk_takes_no_builds(site: Site) -> None:
+def test_a_machine_without_room_on_its_disk_takes_no_builds(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     with site.machine(disk_free=1 << 60) as machine:
         wait_until(lambda: machine.state == "unhealthy", what="a look at its disk")
         assert "MiB left" in machine.reason
+        assert f"node {machine.name}: {machine.reason}" in caplog.messages
 
 
 def test_a_parked_machine_takes_builds_and_connects_for_them(site: Site) -> None:

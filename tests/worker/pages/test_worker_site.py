@@ -372,6 +372,19 @@ def test_jobs_that_are_not_registered_are_shown_with_their_place(site: Site) -> 
     assert "jobs.yaml:3:1: &lt;bad&gt; name" in site.ask("/").text
 
 
+def test_a_pause_and_jobs_that_no_node_may_run_are_shown(site: Site) -> None:
+    site.desk.state = {"status": "ok", "queue": {"paused": False}, "unserved": []}
+    shown = site.ask("/").text
+    assert "Paused" not in shown
+    assert "No node here may run" not in shown
+    names = ["<picky>", *(f"job-{number}" for number in range(59))]
+    site.desk.state = {"status": "ok", "queue": {"paused": True}, "unserved": names}
+    shown = site.ask("/").text
+    assert "Paused" in shown
+    assert "&lt;picky&gt;, job-0" in shown
+    assert "job-48, and 10 more" in shown
+
+
 def test_pages_allow_no_script_but_their_own(site: Site) -> None:
     site.desk.begin(parameters={"<i>": "<script>alert(1)</script>\u202e"})
     site.desk.history.describe("unit", 1, "<script>alert(2)</script><b>kept</b>")
