@@ -124,6 +124,8 @@ class _Commands:
         def accepts(one: QueueNode) -> bool:
             return (node is None or one.name == node) and may_run(one, known)
 
+        if not isinstance(parameters, Mapping):
+            raise RequestError("the parameters of a build are names and values")
         slot = self._slot(tell, accepts)
         build = self._worker.builds.start(job, parameters, slot.node, slot, f"{self._worker.name}_by-hand")
         number = build.number()

@@ -111,8 +111,18 @@ class Builds:
             log.info("%s: the client gave no id: this build is %s", assignment.job, unique)
         if self._is_ending:
             build.ask("shutdown")
-        threading.Thread(target=self._run, args=(build,), name=f"build of {assignment.job}", daemon=True).start()
+        try:
+            threading.Thread(target=self._run, args=(build,), name=f"build of {assignment.job}", daemon=True).start()
+        except RuntimeError as error:  # the limit of threads is reached
+            reason = f"the manager cannot begin a build now: {error}"
+            build.conclude(lambda delivery: delivery.exception(reason))
+            self._forget(build)
         return build
+
+    def _forget(self, build: Build) -> None:
+        with self._change:
+            del self._builds[build.assignment.job, build.unique]
+            self._change.notify_all()
 
     def stop(self, name: str, number: str, uuid: str | None = None) -> StopState:
         """Returns at once, with what was met. `uuid`: instead of name and number. Raises UnknownBuild."""
@@ -197,9 +207,7 @@ class Builds:
             reason = f"a fault of the manager: {type(error).__name__}: {error}"
             build.conclude(lambda delivery: delivery.exception(reason))
         finally:
-            with self._change:
-                del self._builds[build.assignment.job, build.unique]
-                self._change.notify_all()
+            self._forget(build)
 
     def _carry_out(self, build: Build) -> None:
         assignment = build.assignment
