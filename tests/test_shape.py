@@ -5,6 +5,7 @@ import configparser
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -92,6 +93,12 @@ def test_the_gearman_server_imports_nothing_of_ours_but_the_errors() -> None:
         if not name.startswith(allowed)
     }
     assert found == set()
+
+
+def test_each_file_of_tests_has_a_name_of_its_own() -> None:
+    """pytest imports them by it, since tests have no packages."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_imports_go_one_way() -> None:

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from support.waiting import free_port, wait_until
 
+from zuul_launcher.errors import RemoteError
+from zuul_launcher.gearman.probe import status
 from zuul_launcher.sim.gerrit.stand_in import SimGerrit
 
 PAGE = Path(__file__).parents[2] / "doc" / "quickstart.rst"
@@ -48,6 +50,17 @@ def _command(site: Path, *arguments: str) -> list[str]:
     return [sys.executable, "-m", "zuul_launcher.cli.main", "--config", str(site / "zuul.conf"), *arguments]
 
 
+def _offers_builds(site: Path) -> bool:
+    """Whether a worker has told the Gearman server of its jobs: a change that comes before would find none."""
+    conf = configparser.ConfigParser()
+    conf.read(site / "zuul.conf")
+    try:
+        found = status("127.0.0.1", conf.getint("gearman", "port"))
+    except RemoteError:
+        return False
+    return any(function.name.startswith("build:") and function.workers for function in found.functions)
+
+
 @contextmanager
 def _serving(site: Path) -> Iterator[Path]:
     """Its log."""
@@ -73,8 +86,9 @@ def test_a_change_is_tested_reported_with_a_link_to_its_console_and_merged(site:
     stand_in.create_project("example", {"Makefile": "test:\n\techo it works\n"})
     with _serving(site) as log:
         wait_until(lambda: "events are being watched" in log.read_text(), what="Gerrit's events")
+        wait_until(lambda: _offers_builds(site), what="a worker")
         change = stand_in.push_change("example", "master", {"new": "x\n"}, "Add new")
-        wait_until(lambda: stand_in.votes(change).get("Verified") == {"zuul": 1}, what="the vote of check")
+        wait_until(lambda: stand_in.votes(change).get("Verified") == {"zuul": 1}, what=f"the vote: {log.read_text()}")
         link = re.search(r"^- (http://\S+) : SUCCESS", stand_in.messages(change)[-1], re.MULTILINE)
         assert link
         with urllib.request.urlopen(link[1] + "consoleText", timeout=30) as console:
