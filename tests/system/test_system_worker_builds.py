@@ -116,7 +116,7 @@ def test_steps_see_what_the_client_sent_and_what_the_manager_knows(ours: Place, 
     script = "".join(f"\n        echo {name}=${name}" for name in [*names, "N", "B"])
     jobs = f"jobs:\n  - name: team/env\n    steps:\n    - shell: |\n        #!/bin/sh{script}\n"
     with (
-        WorkerSite(tmp_path / "builder", ours.port, jobs, options="labels = linux docker") as site,
+        WorkerSite(tmp_path / "builder", ours.port, jobs, options="executors = 1\nlabels = linux docker") as site,
         GearScheduler(ours.port) as scheduler,
     ):
         assert scheduler.wait_ended(scheduler.build("team/env", N=7, B=True)) == "SUCCESS"
