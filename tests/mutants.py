@@ -290,6 +290,7 @@ def passes(place: Path, tests: tuple[str, ...]) -> bool:
         "-p",
         "no:randomly",
         "--timeout=60",
+        "--timeout-method=thread",  # which ends the run wherever it is: a mutant may hang in a hook, too
     ]
     command += [str(place / test) for test in tests]
     environment = {**os.environ, "PYTHONPATH": str(place), "PYTHONDONTWRITEBYTECODE": "1"}
