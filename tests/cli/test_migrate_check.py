@@ -12,7 +12,7 @@ from support import site_layout
 from zuul_launcher.cli.main import main
 
 ROOT = Path(__file__).parent.parent.parent
-REAL = Path("/work/shared/data/site-layout.yaml")
+REAL = Path(__file__).parents[3] / "shared" / "data" / "site-layout.yaml"  # beside the project, where there is one
 ROWS_OF_WIKIMEDIA = {1, 2, 3}  # behaviour.md §11.1: reject-approval, labels and tag, noop
 PINNED = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 SITE = f"""\
