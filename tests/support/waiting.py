@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-SECONDS = 60.0
+SECONDS = 120.0
 _Found = TypeVar("_Found")
 
 
