@@ -9,17 +9,16 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
-    Dialect,
     Double,
     Index,
     Integer,
     LargeBinary,
     MetaData,
     Table,
-    Text,
-    TypeDecorator,
     text,
 )
+
+from zuul_launcher.db.columns import Words
 
 metadata = MetaData(
     naming_convention={
@@ -32,19 +31,6 @@ metadata = MetaData(
 )
 
 Number = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself for INTEGER only
-
-
-class Words(TypeDecorator[str]):
-    """Text that every database takes: PostgreSQL refuses NUL, and no encoding has lone surrogates."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        if value is None or (value.isascii() and "\0" not in value):
-            return value
-        return value.replace("\0", "\ufffd").encode(errors="replace").decode()
-
 
 received = Table(  # what arrived and has not been stepped yet
     "received",

@@ -6,17 +6,16 @@ Times are epoch seconds. JSON is kept as bytes: only we read it. Migrations only
 from sqlalchemy import (
     BigInteger,
     Column,
-    Dialect,
     Double,
     Index,
     Integer,
     LargeBinary,
     MetaData,
     Table,
-    Text,
-    TypeDecorator,
     text,
 )
+
+from zuul_launcher.db.columns import Words
 
 metadata = MetaData(
     naming_convention={
@@ -24,19 +23,6 @@ metadata = MetaData(
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     }
 )
-
-
-class Words(TypeDecorator[str]):
-    """Text that every database takes: PostgreSQL refuses NUL, and no encoding has lone surrogates."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        if value is None or (value.isascii() and "\0" not in value):
-            return value
-        return value.replace("\0", "\ufffd").encode(errors="replace").decode()
-
 
 numbers = Table(  # a row a job that ever ran; stays when its builds are forgotten
     "worker_numbers",
