@@ -97,6 +97,7 @@ def test_a_description_is_kept_over_a_restart(server: Place, site: WorkerSite, s
 def test_a_node_goes_offline_when_it_was_asked_to_and_stays_so(site: WorkerSite, scheduler: GearScheduler) -> None:
     """D58, D60, D61, D63: the client hears the result, nothing else begins, a person brings the node back."""
     build = scheduler.build("fail", OFFLINE_NODE_WHEN_COMPLETE="1")
+    scheduler.wait_started(build)  # until then the other executor may take what comes
     waiting = scheduler.build("unit")
     assert scheduler.wait_ended(build) == "FAILURE"
     assert not waiting.data

@@ -154,8 +154,8 @@ class Intake:
             try:
                 return call()
             except RemoteUnavailable as error:
-                if tries == 0:
-                    log.warning("%s: events wait: %s", self._connection, error)
+                # Gerrit closes connections now and then; an operator need know of it when a new one is no better.
+                log.log(logging.WARNING if tries == 1 else logging.INFO, "%s: events wait: %s", self._connection, error)
                 self._stopping.wait(RETRY_DELAYS[min(tries, len(RETRY_DELAYS) - 1)])
                 tries += 1
         return None
