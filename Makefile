@@ -26,9 +26,12 @@ EXTRAS_bench := [bench,test]
 demo: .venv/installed-demo
 	$(BIN)/zuul-launcher demo $(DEMO_ARGS)
 
-# One worker gets all tests of the one real Gerrit; tests/conftest.py puts the quick ones first.
+# One worker gets all tests of the one real Gerrit; tests/conftest.py puts the quick ones first. Tests that fail are
+# tried once more, with nothing beside them: a machine that stalled is no verdict, but the first report stands above.
 test: .venv/installed-test
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(TEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(TEST_ARGS) || { [ $$? -eq 1 ] && \
+	echo 'once more, those that failed:' && \
+	$(BIN)/python -m pytest --last-failed --last-failed-no-failures none $(TEST_ARGS); }
 
 services:
 	tools/services/install.sh

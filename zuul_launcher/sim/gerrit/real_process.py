@@ -20,6 +20,13 @@ START = 240.0  # seconds for one step of the start; a busy machine is slow
 STOP = 30.0
 # What a short life asks of Java: start fast, stay small.
 JAVA = ["java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+# Without a file for its log, this way to start Gerrit logs every packet.
+LOG = """\
+log4j.rootLogger=INFO, out
+log4j.appender.out=org.apache.log4j.ConsoleAppender
+log4j.appender.out.layout=org.apache.log4j.PatternLayout
+log4j.appender.out.layout.ConversionPattern=[%d] [%t] %-5p %c %x: %m%n
+"""
 
 
 class RealGerritProcess:
@@ -45,10 +52,15 @@ class RealGerritProcess:
         ):
             git(self._directory, "config", "--file", str(self._site / "etc" / "gerrit.config"), name, value)
         log = self._directory / "daemon.log"
+        logging = self._directory / "log4j.properties"
+        logging.write_text(LOG)
         arguments = ["Daemon", "-d", str(self._site), "--console-log", "--headless", "--enable-httpd", "--enable-sshd"]
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                [*self._java, *arguments], stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+                [self._java[0], f"-Dlog4j.configuration={logging.as_uri()}", *self._java[1:], *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
             )
         self._wait_until_ready(log)
         kind, key, *_ = (self._site / "etc" / "ssh_host_ed25519_key.pub").read_text().split()
