@@ -28,6 +28,7 @@ from zuul_launcher.sim.site import free_port
 GIT_NEEDED = (2, 38)
 INSTALLED = Path(__file__).parents[2] / ".services" / "gerrit"  # of a checkout, after `make services`
 PLAIN_WIDTH = 160
+LOOK_SECONDS = 0.5  # a signal that the kernel gives to another thread is heard when the main one does something
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Nothing of the user's own settings counts, and nothing goes through the user's proxy.
 ENVIRONMENT = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "no_proxy": "127.0.0.1,localhost"}
@@ -108,7 +109,7 @@ def _keep(stage: Stage, ids: Mapping[str, str]) -> None:
     )
     try:
         while True:
-            signal.pause()
+            time.sleep(LOOK_SECONDS)
     except KeyboardInterrupt:
         click.echo("ending")
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from zuul_launcher.remoting.agent import Cache, Sources
 
 EXIT_SECONDS = 5.0
+HEARING_SECONDS = 1.0  # a signal that another thread was given is heard when the main one does something
 _LOG_BYTES = 1 << 14
 
 
@@ -128,7 +129,8 @@ def serve(source: int, sink: int, sources: Sources, options: dict[str, Any], cac
     try:
         signal.signal(signal.SIGTERM, _terminated)
         channel.wire.start(received)
-        channel.ending.wait_begun(None)
+        while not channel.ending.wait_begun(HEARING_SECONDS):
+            pass
     except SystemExit as exit:
         channel.ending.lost(EOFError("the agent was terminated"))
         status = int(str(exit.code))

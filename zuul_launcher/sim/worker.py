@@ -321,7 +321,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     with SimWorker(options.server, options.port, options.name, options.job, decide=decide, executors=options.executors):
-        ended.wait()
+        while not ended.wait(0.5):  # the handler runs when this thread does something
+            pass
 
 
 if __name__ == "__main__":
