@@ -1,4 +1,4 @@
-"""Where the files of a build are kept on the manager; names from outside never leave their folder."""
+"""Where a build is found: its files on the manager, and its page. Names from outside never leave their folder."""
 
 from pathlib import Path
 from urllib.parse import quote
@@ -10,6 +10,21 @@ def folder_name(job: str) -> str:
     """A job's name as one folder: percent-encoded, so that no name means another folder."""
     encoded = quote(job, safe="-_.~+=@,")
     return encoded.replace(".", "%2E") if encoded.strip(".") == "" else encoded
+
+
+def job_address(job: str) -> str:
+    """Of its page, below the root of the pages."""
+    return f"job/{folder_name(job)}/"
+
+
+def build_address(job: str, number: int) -> str:
+    """Of its page, below the root of the pages."""
+    return f"{job_address(job)}{number}/"
+
+
+def page_url(root_url: str | None, address: str) -> str | None:
+    """Where people find the page of this address; None: nobody said where the pages are."""
+    return f"{root_url.rstrip('/')}/{address}" if root_url else None
 
 
 class BuildFolder(Struct, frozen=True):

@@ -1,5 +1,6 @@
 """The addresses of a manager's pages, asked over HTTP."""
 
+import json
 import os
 from pathlib import Path
 from urllib.parse import quote
@@ -10,10 +11,12 @@ from support.build_site import Site
 from support.build_view import Desk
 
 from zuul_launcher.errors import RemoteUnavailable
+from zuul_launcher.worker.builds.announcement import started
+from zuul_launcher.worker.builds.limits import Identity
 from zuul_launcher.worker.pages.view import NodeView, RunningBuild
 from zuul_launcher.worker.parts import BuildRecord
 
-NAMES = ["a/b", "a b", "grün ✓", "50%", "a%2Fb", "a+b", "..x", "#1?x=y", "<b>", "a\\b", "'\"", "..."]
+NAMES = ["a/b", "a/..b", "a b", "grün ✓", "50%", "a%2Fb", "a+b", "..x", "#1?x=y", "<b>", "a\\b", "'\"", "..."]
 
 
 def test_progressive_text_gives_what_is_new_and_says_whether_more_may_come(site: Site) -> None:
@@ -76,8 +79,9 @@ def test_a_build_is_told_as_json(site: Site) -> None:
     assert site.ask("/job/unit/2/testReport/api/json").status == 404
 
 
-def test_without_a_root_url_there_is_no_address(site: Site) -> None:
-    site.desk.root_url = None
+@pytest.mark.parametrize("root_url", [None, ""])
+def test_without_a_root_url_there_is_no_address(site: Site, root_url: str | None) -> None:
+    site.desk.root_url = root_url
     site.desk.begin()
     assert site.ask("/job/unit/1/api/json").json["url"] is None
 
@@ -95,6 +99,19 @@ def test_a_job_of_any_name_has_its_pages(site: Site, name: str) -> None:
     assert (moved.status, moved.headers["Location"]) == (301, "1/")
     listed = site.ask("/api/builds").json
     assert site.ask(listed[0]["url"].removeprefix("https://ci.example.net/builds")).status == 200
+
+
+@pytest.mark.parametrize("name", [*NAMES, "..", "~+=@,:;&$!*()"])
+def test_the_address_that_is_told_of_a_build_is_that_of_its_page(site: Site, name: str) -> None:
+    site.desk.begin(name)
+    told = json.loads(started(Identity(name="m", root_url=site.desk.root_url), name, 1, "w", "n", ()))["url"]
+    path = told.removeprefix("https://ci.example.net/builds")
+    page = site.ask(path)
+    assert (page.status, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert site.ask(f"{path}api/json").json["name"] == name
+    assert site.ask("/api/builds").json[0]["url"] == told
+    assert f'href="{path[1:]}"' in site.ask("/").text
+    assert site.ask(path.removesuffix("1/")).status == 200  # JOB_URL
 
 
 def secret(desk: Desk) -> Path:

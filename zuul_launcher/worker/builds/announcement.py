@@ -8,8 +8,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from zuul_launcher.worker.builds.environment import build_url
 from zuul_launcher.worker.builds.limits import Identity
+from zuul_launcher.worker.places import build_address, page_url
 
 WITHOUT_ESTIMATE = (0, 100)
 
@@ -35,7 +35,7 @@ def progress(elapsed: float, estimated: int | None) -> tuple[int, int]:
 
 
 def _head(manager: Identity, job: str, number: int, worker: str) -> dict[str, Any]:
-    url = build_url(manager, job, number)
+    url = page_url(manager.root_url, build_address(job, number))
     head: dict[str, Any] = {"name": job, "number": number, "manager": manager.name, "worker": worker}
     return head if url is None else {**head, "url": url}
 

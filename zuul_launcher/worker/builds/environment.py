@@ -6,12 +6,12 @@ step. A parameter can be a variable only if its name is one; protected names onl
 
 import re
 from collections.abc import Mapping
-from urllib.parse import quote
 
 from msgspec import Struct
 
 from zuul_launcher.worker.builds.limits import Identity
 from zuul_launcher.worker.definitions.job import Job
+from zuul_launcher.worker.places import build_address, job_address, page_url
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 LONGEST = 128 * 1024  # bytes of NAME=VALUE and its end that exec takes (MAX_ARG_STRLEN of Linux)
@@ -64,16 +64,6 @@ class Environment(Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
 
 
-def build_url(manager: Identity, job: str, number: int) -> str | None:
-    """The page of a build."""
-    url = job_url(manager, job)
-    return None if url is None else f"{url}{number}/"
-
-
-def job_url(manager: Identity, job: str) -> str | None:
-    return None if manager.root_url is None else f"{manager.root_url.rstrip('/')}/job/{quote(job, safe='')}/"
-
-
 def compose(
     job: Job, given: Mapping[str, str], facts: Facts, manager: Identity, node_variables: Mapping[str, str]
 ) -> Environment:
@@ -120,8 +110,8 @@ def _table(facts: Facts, manager: Identity) -> dict[str, str]:
         "BUILD_ID": str(facts.number),
         "BUILD_TAG": f"jenkins-{facts.job}-{facts.number}".replace("/", "-"),
         "BUILD_DISPLAY_NAME": f"#{facts.number}",
-        "BUILD_URL": build_url(manager, facts.job, facts.number),
-        "JOB_URL": job_url(manager, facts.job),
+        "BUILD_URL": page_url(manager.root_url, build_address(facts.job, facts.number)),
+        "JOB_URL": page_url(manager.root_url, job_address(facts.job)),
         "NODE_NAME": "master" if facts.is_built_in else facts.node,
         "NODE_LABELS": " ".join(sorted(facts.labels)),
         "EXECUTOR_NUMBER": str(facts.executor),
@@ -129,7 +119,7 @@ def _table(facts: Facts, manager: Identity) -> dict[str, str]:
         "WORKSPACE_TMP": facts.temporary,
         "CI": "true",
         COOKIE: facts.cookie,
-        "JENKINS_URL": f"{manager.root_url.rstrip('/')}/" if manager.jenkins_compat and manager.root_url else None,
+        "JENKINS_URL": page_url(manager.root_url, "") if manager.jenkins_compat else None,
     }
     return {name: text for name, text in found.items() if text is not None}
 

@@ -9,17 +9,12 @@ import msgspec
 from zuul_launcher.worker.pages.sanitise import sanitised
 from zuul_launcher.worker.pages.view import NodeView, RunningBuild
 from zuul_launcher.worker.parts import BuildRecord
-from zuul_launcher.worker.places import folder_name
+from zuul_launcher.worker.places import build_address, page_url
 
 
 def encoded(document: Any) -> bytes:
     """As JSON. Lone surrogates, as in names of files and parameters, become `?`: strict readers refuse them."""
     return json.dumps(document, indent=1, ensure_ascii=False).encode(errors="replace") + b"\n"
-
-
-def build_address(job: str, number: int) -> str:
-    """Below the root of the pages."""
-    return f"job/{folder_name(job)}/{number}/"
 
 
 def duration(record: BuildRecord, now: float) -> float:
@@ -35,7 +30,7 @@ def brief(record: BuildRecord, root_url: str | None, now: float) -> dict[str, An
         "number": record.number,
         "result": record.result,
         "building": record.finished_at is None,
-        "url": None if root_url is None else root_url.rstrip("/") + "/" + build_address(record.job, record.number),
+        "url": page_url(root_url, build_address(record.job, record.number)),
         "node_name": record.node,
         "started_at": record.started_at,
         "duration": round(1000 * duration(record, now)),

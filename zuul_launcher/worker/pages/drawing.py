@@ -19,6 +19,7 @@ from zuul_launcher.worker.pages.paths import address
 from zuul_launcher.worker.pages.serving import FRESH, TRUSTED
 from zuul_launcher.worker.pages.view import RunningBuild, View
 from zuul_launcher.worker.parts import BuildRecord
+from zuul_launcher.worker.places import build_address
 
 PACKAGE = "zuul_launcher.worker.pages"
 MEDIA_TYPES = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
@@ -50,7 +51,7 @@ class Drawing:
         )
         words = {"plain": plain, "when": when, "span": span, "bytes": size, "address": address, "value": value}
         self._templates.filters.update(words)
-        self._templates.globals.update(state=state, duration=self._duration, build_address=documents.build_address)
+        self._templates.globals.update(state=state, duration=self._duration, build_address=build_address)
 
     def page(self, template: str, **facts: Any) -> Response:
         """`facts`: what the template needs; `root`: the way from its address to the root of the pages."""
