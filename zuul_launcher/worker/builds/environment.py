@@ -4,16 +4,14 @@ From weak to strong: of the node, of the job, parameters, what this page's table
 step. A parameter can be a variable only if its name is one; protected names only if the job allows them.
 """
 
-import re
 from collections.abc import Mapping
 
 from msgspec import Struct
 
 from zuul_launcher.worker.builds.limits import Identity
-from zuul_launcher.worker.definitions.job import Job
+from zuul_launcher.worker.definitions.job import PARAMETER, Job
 from zuul_launcher.worker.places import build_address, job_address, page_url
 
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 LONGEST = 128 * 1024  # bytes of NAME=VALUE and its end that exec takes (MAX_ARG_STRLEN of Linux)
 COOKIE = "BUILD_COOKIE"
 OFFLINE = "OFFLINE_NODE_WHEN_COMPLETE"
@@ -68,7 +66,7 @@ def compose(
     job: Job, given: Mapping[str, str], facts: Facts, manager: Identity, node_variables: Mapping[str, str]
 ) -> Environment:
     """The environment of the steps, without secrets and without what a step has of its own. `given`: parameters."""
-    passed = {name: text for name, text in given.items() if NAME.fullmatch(name)}
+    passed = {name: text for name, text in given.items() if PARAMETER.fullmatch(name)}
     warnings = [
         f"the parameter {name!r} is no name of a variable: it stands in build.json only"
         for name in given

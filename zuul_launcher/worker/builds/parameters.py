@@ -12,8 +12,9 @@ from typing import Any
 from msgspec import Struct
 
 from zuul_launcher.errors import RequestError
+from zuul_launcher.worker.definitions.job import PARAMETER
 
-_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_.-]*)\}")
+_REFERENCE = re.compile(rf"\$\{{({PARAMETER.pattern})\}}")
 _TRUE = ("1", "true", "yes", "on")
 
 

@@ -15,8 +15,8 @@ from zuul_launcher.worker.definitions.jjbdraft import (
     with_braces,
 )
 from zuul_launcher.worker.definitions.jjbjob import Component
-from zuul_launcher.worker.definitions.job import Shell, Step, Trigger
-from zuul_launcher.worker.definitions.values import PARAMETER, what_is_wrong_with_a_job_name
+from zuul_launcher.worker.definitions.job import PARAMETER, Shell, Step, Trigger
+from zuul_launcher.worker.definitions.values import what_is_wrong_with_a_job_name
 
 _TRIGGER_KEYS = (
     "project",

@@ -15,8 +15,8 @@ from zuul_launcher.worker.definitions.jjbdraft import (
     truth,
 )
 from zuul_launcher.worker.definitions.jjbjob import Component
-from zuul_launcher.worker.definitions.job import MINUTE, Keep
-from zuul_launcher.worker.definitions.values import PARAMETER, VARIABLE
+from zuul_launcher.worker.definitions.job import MINUTE, PARAMETER, Keep
+from zuul_launcher.worker.definitions.values import VARIABLE
 
 AGENT = "SSH_AUTH_SOCK"
 _MINUTES = 3  # the library's default

@@ -3,6 +3,7 @@
 Times are seconds, sizes bytes, paths are relative to the workspace if nothing else is said.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Literal
 
@@ -12,6 +13,8 @@ from zuul_launcher.worker.definitions.labels import Expression
 
 MINUTE = 60
 DAY = 24 * 3600
+# The name of a parameter that steps see as a variable, and that `${NAME}` can stand for.
+PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 
 # When a step or publisher runs: "success": nothing failed so far, "failure": something did, "always", or a result word
 # in capitals: the result so far is that one.

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from zuul_launcher.worker.definitions import values
 from zuul_launcher.worker.definitions.job import (
+    PARAMETER,
     Artifacts,
     Copy,
     CopyFiles,
@@ -51,7 +52,7 @@ SECRET_PARTS: Mapping[str, tuple[str, ...]] = {
 }
 
 environment = values.texts_by_name(values.VARIABLE)
-parameters = values.texts_by_name(values.PARAMETER)
+parameters = values.texts_by_name(PARAMETER)
 
 
 class Known(Struct, frozen=True):

@@ -10,7 +10,6 @@ from zuul_launcher.yamlfile.tree import Node, Scalar, Sequence
 
 MAXIMUM_NAME = 200  # bytes of a job's name as a folder
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 
 _SECONDS = {"w": 7 * 86400, "d": 86400, "h": 3600, "m": 60, "s": 1}
 _DURATION = re.compile(r"([0-9]{1,6}w)?([0-9]{1,6}d)?([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?")
