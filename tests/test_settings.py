@@ -221,6 +221,27 @@ def test_what_nobody_reads_is_kept_for_those_who_ask(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("kill_grase=3", "[worker] has no option 'kill_grase', did you mean 'kill_grace'?"),
+        ("driver=ssh", "[worker] has no option 'driver', remove it, or put what only %(...)s refers to into [DEFAULT]"),
+        ("[database]\nhistory_day=3", "[database] has no option 'history_day', did you mean 'history_days'?"),
+    ],
+)
+def test_an_option_that_nobody_knows_is_a_mistake_in_a_section_that_v2_did_not_have(
+    text: str, problem: str, tmp_path: Path
+) -> None:
+    whole = f"[worker]\njobs=/j\n{text}"
+    assert problems_of(whole, tmp_path) == [f":{whole.count(chr(10)) + 1}: {problem}"]
+
+
+def test_what_stands_in_the_default_section_is_a_mistake_nowhere(tmp_path: Path) -> None:
+    settings = settings_of("[DEFAULT]\nbase=/srv\n[worker]\njobs=%(base)s/jobs.yaml\n[zuul]\n", tmp_path)
+    assert settings.worker is not None
+    assert settings.worker.jobs == Path("/srv/jobs.yaml")
+
+
 def test_each_program_requires_only_what_it_needs(tmp_path: Path) -> None:
     empty = settings_of("", tmp_path)
     require_for(empty, "gearman")

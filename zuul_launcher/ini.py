@@ -25,6 +25,7 @@ class Option:
 
     value: str
     line: int
+    is_default: bool = False  # it stands in DEFAULT, not in the section itself
 
 
 @dataclass
@@ -92,7 +93,8 @@ def _interpolated(section: Section, defaults: dict[str, Option], problems: list[
     done: dict[str, Option] = {}
     for name, option in options.items():
         try:
-            done[name] = Option(_expand(option.value, options, MAXIMUM_NESTING), option.line)
+            value = _expand(option.value, options, MAXIMUM_NESTING)
+            done[name] = Option(value, option.line, is_default=name not in section.options)
         except KeyError as error:
             message = f"[{section.name}] {name} refers to %({error.args[0]})s, which this section does not have"
             problems.append(IniProblem(option.line, message))

@@ -1,4 +1,7 @@
-"""zuul.conf, typed. Everything is checked at once; an option that nobody knows is kept in `unknown`, not refused.
+"""zuul.conf, typed. Everything is checked at once.
+
+An option that nobody knows is kept in `unknown`, not refused: a file of v2 works as it is. Only in a section that v2
+did not have it is a mistake.
 
 Each structure below is a section and each of its fields an option of that name; one without a default must be given.
 What only some programs need is checked by `require_for`. An option left empty counts as not given.
@@ -19,6 +22,7 @@ from msgspec import Struct, field
 from zuul_launcher import ini
 from zuul_launcher.errors import ConfigurationError
 from zuul_launcher.options import PARSERS, HostName, ListeningPort, Port
+from zuul_launcher.yamlfile.reading import alike
 
 SEARCH = (Path("/etc/zuul/zuul.conf"), Path("~/zuul.conf"))  # the first that exists is read
 DAY = 24 * 3600
@@ -218,6 +222,7 @@ def require_for(settings: Settings, program: Program) -> None:
 _DRIVERS: dict[str, type[Connection]] = {
     kind.driver: kind for kind in (GerritConnection, SmtpConnection, SqlConnection)
 }
+_OURS = (Database, Worker)  # v2 had no such sections
 _CONNECTION = re.compile(r"""connection (?P<quote>['"]?)(?P<name>.*)(?P=quote)""", re.IGNORECASE)
 _ONLY_OF_V2 = re.compile(r"swift|launcher|(node|site) .*")
 
@@ -291,6 +296,9 @@ class _Reading:
                     message = f"[{section.name}] {name} = {option.value!r} can not be read, write {expected}"
                     self.problems.append((option.line, message))
                     values.setdefault(name, None)
+            elif name not in wanted and kind in _OURS and not option.is_default:
+                hint = alike(name, wanted) or "remove it, or put what only %(...)s refers to into [DEFAULT]"
+                self.problems.append((option.line, f"[{section.name}] has no option {name!r}, {hint}"))
             elif name not in wanted and name != "driver":
                 self.unknown.append(Unread(section=section.name, option=name, line=option.line))
         for one in wanted.values():

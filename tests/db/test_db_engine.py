@@ -40,6 +40,22 @@ def test_sqlite_survives_a_power_failure_and_lets_readers_read(tmp_path: Path) -
     assert pragmas == ["wal", 2]  # 2 = FULL
 
 
+def test_a_new_file_of_sqlite_can_be_read_by_its_owner_only(tmp_path: Path) -> None:
+    engine = connect(f"sqlite:///{tmp_path}/zuul.sqlite")
+    prepared(engine)
+    modes = {file.name: oct(file.stat().st_mode & 0o777) for file in tmp_path.iterdir()}
+    engine.dispose()
+    assert modes == dict.fromkeys(("zuul.sqlite", "zuul.sqlite-wal", "zuul.sqlite-shm"), "0o600")
+
+
+def test_a_file_of_sqlite_that_is_there_keeps_its_mode(tmp_path: Path) -> None:
+    file = tmp_path / "zuul.sqlite"
+    file.touch()
+    file.chmod(0o640)
+    connect(f"sqlite:///{file}").dispose()
+    assert oct(file.stat().st_mode & 0o777) == "0o640"
+
+
 def test_a_transaction_that_raises_leaves_nothing(database: Engine, token: int) -> None:
     def write_half() -> None:
         with transaction(database) as connection:

@@ -1,8 +1,9 @@
 """Open the database, and speak to it in transactions: a write transaction waits for its turn before it reads."""
 
+import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
@@ -77,7 +78,16 @@ def _url(dburi: str) -> URL:
     raise ConfigurationError(f"[database] dburi has the scheme {url.drivername!r}: {EXPECTED}")
 
 
+def _make_private(file: str) -> None:
+    """What is stored is not for everybody: a new file is its owner's only, whatever the umask, and its -wal and -shm,
+    to which SQLite gives the same mode, are, too. A file that is there keeps the mode that somebody gave it."""
+    with suppress(OSError):  # SQLite will say it
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
 def _sqlite(url: URL) -> Engine:
+    if url.database and not url.database.startswith("file:"):
+        _make_private(url.database)
     limits = {} if "timeout" in url.query else {"timeout": SECONDS}
     engine = create_engine(url, connect_args=limits, hide_parameters=True)
 

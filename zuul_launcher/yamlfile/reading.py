@@ -19,6 +19,12 @@ EXTRA = "extra keys not allowed"
 REQUIRED = "required key not provided"
 
 
+def alike(given: str, known: Collection[str]) -> str | None:
+    """A hint at the known name that was probably meant."""
+    close = difflib.get_close_matches(given, sorted(known), n=1)
+    return f"did you mean {close[0]!r}?" if close else None
+
+
 class Reading:
     """The readers of one file, and where it says what is wrong."""
 
@@ -137,11 +143,10 @@ class Reading:
         return Fields(node, self)
 
     def alike(self, given: str, known: Iterable[str]) -> str | None:
-        """A hint at the known name that was probably meant."""
+        """The hint, unless there were too many already."""
         key = given, frozenset(known)
         if key not in self._hints and len(self._hints) < _MAXIMUM_HINTS and len(given) < 200:
-            close = difflib.get_close_matches(given, sorted(key[1]), n=1)
-            self._hints[key] = f"did you mean {close[0]!r}?" if close else None
+            self._hints[key] = alike(given, key[1])
         return self._hints.get(key)
 
     def unique(self, seen: dict[str, Node], name: str, node: Node) -> bool:
