@@ -28,6 +28,7 @@ class Desk:
         self.history = SqlHistory(self.engine)
         self.now_running: list[RunningBuild] = []
         self.now_nodes = [NodeView(name="trusty-1", labels=("linux", "trusty-1"), executors=2)]
+        self.descriptions: dict[str, str] = {}  # of jobs
         self.offered: dict[str, list[str]] = {}
         self.state: dict[str, Any] = {"status": "ok"}
         self._records: dict[tuple[str, int], BuildRecord] = {}
@@ -40,6 +41,9 @@ class Desk:
 
     def nodes(self) -> Sequence[NodeView]:
         return tuple(self.now_nodes)
+
+    def description(self, job: str) -> str:
+        return self.descriptions.get(job, "")
 
     def functions(self) -> Mapping[str, Sequence[str]]:
         return self.offered

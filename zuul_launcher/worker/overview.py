@@ -62,6 +62,10 @@ class Overview:
     def functions(self) -> Mapping[str, Sequence[str]]:
         return self._worker.queue.functions()
 
+    def description(self, job: str) -> str:
+        known = self._worker.definitions.jobs.get(job)
+        return known.description if known else ""
+
     def health(self) -> Mapping[str, Any]:
         """`status`: "ok", else the first that is wrong. `problems`: files that were not taken, and jobs that are not
         registered, and why. `unserved`: jobs that none of the nodes may run."""

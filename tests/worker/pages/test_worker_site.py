@@ -402,6 +402,13 @@ def test_a_pause_and_jobs_that_no_node_may_run_are_shown(site: Site) -> None:
     assert "job-48, and 10 more" in shown
 
 
+def test_the_description_of_a_job_is_shown_as_text(site: Site) -> None:
+    site.desk.begin()
+    assert 'class="description"' not in site.ask("/job/unit/").text
+    site.desk.descriptions["unit"] = "Tests <b>all,\n& \u202e{{ more }}\n"
+    assert '<p class="description">Tests &lt;b&gt;all,\n&amp; \ufffd{{ more }}\n</p>' in site.ask("/job/unit/").text
+
+
 def test_pages_allow_no_script_but_their_own(site: Site) -> None:
     site.desk.begin(parameters={"<i>": "<script>alert(1)</script>\u202e"})
     site.desk.history.describe("unit", 1, "<script>alert(2)</script><b>kept</b>")

@@ -63,8 +63,15 @@ class Overview:
         if not builds and since is None:
             return missing()
         older = repr(builds[-1].started_at) if len(builds) == SHOWN else None
-        running = self._view.running()
-        return self._drawing.page("job.html", root="../../", job=job, builds=builds, running=running, older=older)
+        return self._drawing.page(
+            "job.html",
+            root="../../",
+            job=job,
+            description=self._view.description(job),
+            builds=builds,
+            running=self._view.running(),
+            older=older,
+        )
 
     def _health(self, request: Request) -> Response:
         found = self._view.health()

@@ -53,6 +53,9 @@ class View(Protocol):
 
     def nodes(self) -> Sequence[NodeView]: ...
 
+    def description(self, job: str) -> str:
+        """What its definition says of it; empty: nothing, or no job of this name is defined."""
+
     def functions(self) -> Mapping[str, Sequence[str]]:
         """Client id -> names of the functions that it offers."""
 
