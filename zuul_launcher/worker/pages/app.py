@@ -14,9 +14,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from zuul_launcher.errors import RemoteUnavailable
-from zuul_launcher.worker.pages import overview
 from zuul_launcher.worker.pages.build import BuildPages
 from zuul_launcher.worker.pages.drawing import Drawing, static_files
+from zuul_launcher.worker.pages.overview import OverviewPages
 from zuul_launcher.worker.pages.paths import build_path, parts
 from zuul_launcher.worker.pages.serving import missing, moved, refusal
 from zuul_launcher.worker.pages.view import View
@@ -33,7 +33,7 @@ class _Pages:
     def __init__(self, view: View, clock: Callable[[], float]) -> None:
         drawing = Drawing(view, clock)
         self._builds = BuildPages(view, drawing, clock)
-        self._overview = overview.Overview(view, drawing, clock)
+        self._overview = OverviewPages(view, drawing, clock)
         self._static = static_files()
         self._scanning = asyncio.Semaphore(1)
 

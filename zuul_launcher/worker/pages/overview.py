@@ -20,7 +20,7 @@ _LIMIT = re.compile(r"[0-9]{1,6}", re.ASCII)
 _TIME = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?", re.ASCII)
 
 
-class Overview:
+class OverviewPages:
     """Answers what is not about one build."""
 
     def __init__(self, view: View, drawing: Drawing, clock: Callable[[], float]) -> None:
