@@ -10,7 +10,7 @@ from support.build_records import EPOCH, starting
 from zuul_launcher.db import migrate
 from zuul_launcher.db.engine import connect
 from zuul_launcher.worker.history.history import SqlHistory
-from zuul_launcher.worker.pages.view import NodeView, RunningBuild
+from zuul_launcher.worker.pages.view import BuildView, NodeView
 from zuul_launcher.worker.parts import BuildRecord
 from zuul_launcher.worker.places import BuildFolder, build_folder
 
@@ -26,7 +26,7 @@ class Desk:
         self.engine = connect(f"sqlite:///{path}/worker.sqlite")
         migrate.upgrade_worker(self.engine)
         self.history = SqlHistory(self.engine)
-        self.now_running: list[RunningBuild] = []
+        self.now_running: list[BuildView] = []
         self.now_nodes = [NodeView(name="trusty-1", labels=("linux", "trusty-1"), executors=2)]
         self.descriptions: dict[str, str] = {}  # of jobs
         self.offered: dict[str, list[str]] = {}
@@ -36,7 +36,7 @@ class Desk:
     def close(self) -> None:
         self.engine.dispose()
 
-    def running(self) -> Sequence[RunningBuild]:
+    def running(self) -> Sequence[BuildView]:
         return tuple(self.now_running)
 
     def nodes(self) -> Sequence[NodeView]:
@@ -58,7 +58,7 @@ class Desk:
         record = self.history.begin(starting(job, **fields))
         self._records[job, record.number] = record
         self.place(job, record.number).artifacts.mkdir(parents=True)
-        self.now_running.append(RunningBuild(job=job, number=record.number, node=record.node, step=step))
+        self.now_running.append(BuildView(job=job, number=record.number, node=record.node, step=step))
         return record
 
     def write(self, text: str | bytes, job: str = "unit", number: int = 1, at: float = EPOCH) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zuul_launcher.worker.pages.view import NodeView, RunningBuild
+from zuul_launcher.worker.pages.view import BuildView, NodeView
 from zuul_launcher.worker.parts import History
 
 if TYPE_CHECKING:
@@ -32,9 +32,9 @@ class Overview:
     def folder(self) -> Path:
         return self._worker.folder / "builds"
 
-    def running(self) -> Sequence[RunningBuild]:
+    def running(self) -> Sequence[BuildView]:
         return [
-            RunningBuild(
+            BuildView(
                 job=build.record.job,
                 number=build.record.number,
                 node=build.record.node,

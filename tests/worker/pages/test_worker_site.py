@@ -13,7 +13,7 @@ from support.build_view import Desk
 from zuul_launcher.errors import RemoteUnavailable
 from zuul_launcher.worker.builds.announcement import started
 from zuul_launcher.worker.builds.limits import Identity
-from zuul_launcher.worker.pages.view import NodeView, RunningBuild
+from zuul_launcher.worker.pages.view import BuildView, NodeView
 from zuul_launcher.worker.parts import BuildRecord
 
 NAMES = ["a/b", "a/..b", "a b", "grün ✓", "50%", "a%2Fb", "a+b", "..x", "#1?x=y", "<b>", "a\\b", "'\"", "..."]
@@ -358,7 +358,7 @@ def test_nodes_builds_and_functions_are_told_as_json(site: Site) -> None:
         NodeView(name="a", state="offline", reason="asked by Gearman"),
     ]
     site.desk.begin("later", node="b", step="step 1 of 2")
-    site.desk.now_running.append(RunningBuild(job="gone", number=7, node="b", state="queued"))
+    site.desk.now_running.append(BuildView(job="gone", number=7, node="b", state="queued"))
     ran(site.desk.history, "older", started_at=EPOCH - 5)
     site.desk.offered = {"b_exec-0": ["build:later:x", "build:later"]}
     nodes = site.ask("/api/nodes").json

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from zuul_launcher.worker.pages.sanitise import sanitised
-from zuul_launcher.worker.pages.view import NodeView, RunningBuild
+from zuul_launcher.worker.pages.view import BuildView, NodeView
 from zuul_launcher.worker.parts import BuildRecord
 from zuul_launcher.worker.places import build_address, page_url
 
@@ -62,7 +62,7 @@ def test_counts(tests: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in tests.items() if isinstance(value, int | float)}
 
 
-def node(one: NodeView, running: Sequence[RunningBuild]) -> dict[str, Any]:
+def node(one: NodeView, running: Sequence[BuildView]) -> dict[str, Any]:
     """A node, with the builds on it."""
     builds = [{"name": build.job, "number": build.number} for build in running if build.node == one.name]
     return {**msgspec.structs.asdict(one), "labels": sorted(one.labels), "builds": builds}

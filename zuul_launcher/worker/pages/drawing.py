@@ -17,7 +17,7 @@ from starlette.responses import Response
 from zuul_launcher.worker.pages import documents
 from zuul_launcher.worker.pages.paths import address
 from zuul_launcher.worker.pages.serving import FRESH, TRUSTED
-from zuul_launcher.worker.pages.view import RunningBuild, View
+from zuul_launcher.worker.pages.view import BuildView, View
 from zuul_launcher.worker.parts import BuildRecord
 from zuul_launcher.worker.places import build_address
 
@@ -82,7 +82,7 @@ def _file(name: str, body: bytes) -> Callable[[Request], Response]:
     return answer
 
 
-def state(record: BuildRecord, running: Sequence[RunningBuild]) -> dict[str, str]:
+def state(record: BuildRecord, running: Sequence[BuildView]) -> dict[str, str]:
     """How a build stands: `kind` for the style sheet, `mark`, `word`, and what it does now."""
     if record.finished_at is not None:
         kind, mark = RESULTS.get(record.result, ("bad", "✕"))

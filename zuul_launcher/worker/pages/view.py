@@ -9,7 +9,7 @@ from msgspec import Struct
 from zuul_launcher.worker.parts import History
 
 
-class RunningBuild(Struct, frozen=True, kw_only=True):
+class BuildView(Struct, frozen=True, kw_only=True):
     """A build that has not ended, and what it does now."""
 
     job: str
@@ -49,7 +49,7 @@ class View(Protocol):
     def folder(self) -> Path:
         """Of all builds, STATE_DIR/worker/builds."""
 
-    def running(self) -> Sequence[RunningBuild]: ...
+    def running(self) -> Sequence[BuildView]: ...
 
     def nodes(self) -> Sequence[NodeView]: ...
 
