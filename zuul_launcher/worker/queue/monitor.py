@@ -15,7 +15,7 @@ from typing import Protocol
 from msgspec import Struct
 
 
-class Turns(Protocol):
+class Asker(Protocol):
     """Whoever grabs; told apart by identity."""
 
     @property
@@ -45,7 +45,7 @@ class HeldSlot:
 
 
 class _Waiter(Struct, frozen=True, eq=False):
-    asker: Turns | None  # None: a build by hand
+    asker: Asker | None  # None: a build by hand
     granted: Callable[[], None] | None = None
     offer: Callable[[HeldSlot], None] | None = None
 
@@ -60,7 +60,7 @@ class Monitor:
         self.node = node
         self._executors = executors
         self._lock = threading.Lock()
-        self._turn: Turns | None = None
+        self._turn: Asker | None = None
         self._waiters: list[_Waiter] = []
         self._taken: dict[int, HeldSlot] = {}
         self._alone: set[HeldSlot] = set()
@@ -77,17 +77,17 @@ class Monitor:
             calls = list(self._serve())
         _run(calls)
 
-    def ask(self, asker: Turns, granted: _Call) -> None:
+    def ask(self, asker: Asker, granted: _Call) -> None:
         """Call `granted` when it is the asker's turn, perhaps at once. Give each turn back."""
         with self._lock:
             self._waiters.append(_Waiter(asker, granted=granted))
             calls = list(self._serve())
         _run(calls)
 
-    def has_turn(self, asker: Turns) -> bool:
+    def has_turn(self, asker: Asker) -> bool:
         return self._turn is asker
 
-    def give_back(self, asker: Turns) -> None:
+    def give_back(self, asker: Asker) -> None:
         """End its turn, or its waiting; harmless without either."""
         with self._lock:
             self._waiters = [waiter for waiter in self._waiters if waiter.asker is not asker]
@@ -96,7 +96,7 @@ class Monitor:
             calls = list(self._serve())
         _run(calls)
 
-    def reserve(self, asker: Turns) -> HeldSlot | None:
+    def reserve(self, asker: Asker) -> HeldSlot | None:
         """The executor for the job that the asker was given; None if it was not its turn. The turn goes on."""
         with self._lock:
             return self._take(asker.index) if self._turn is asker else None
