@@ -11,8 +11,8 @@ from support.build_site import Site
 from support.build_view import Desk
 
 from zuul_launcher.errors import RemoteUnavailable
-from zuul_launcher.worker.builds.announcement import started
 from zuul_launcher.worker.builds.limits import Identity
+from zuul_launcher.worker.builds.news import started
 from zuul_launcher.worker.pages.view import BuildView, NodeView
 from zuul_launcher.worker.parts import BuildRecord
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import Literal
 
 from zuul_launcher.worker.builds.abort import Abort, Reason
-from zuul_launcher.worker.builds.announcement import progress
 from zuul_launcher.worker.builds.console import Console
+from zuul_launcher.worker.builds.news import progress
 from zuul_launcher.worker.builds.parameters import Parameters
 from zuul_launcher.worker.parts import Assignment, BuildRecord, Delivery, Slot, StopState
 

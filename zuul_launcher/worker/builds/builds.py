@@ -18,7 +18,7 @@ from uuid import uuid4
 from msgspec import Struct, structs
 
 from zuul_launcher.errors import RequestError
-from zuul_launcher.worker.builds import announcement
+from zuul_launcher.worker.builds import news
 from zuul_launcher.worker.builds.build import Build, State
 from zuul_launcher.worker.builds.byhand import ByHand, HandDelivery
 from zuul_launcher.worker.builds.console import Console
@@ -248,7 +248,7 @@ class Builds:
             )
         )
         node, labels = self._node(assignment.node)
-        data = announcement.started(self._manager, record.job, record.number, assignment.worker, node, labels)
+        data = news.started(self._manager, record.job, record.number, assignment.worker, node, labels)
         build.announce(data, record)
         log.info("build %d of %s begins on %s (%s)", record.number, record.job, node or "no node", record.unique)
 
@@ -278,9 +278,7 @@ class Builds:
         node, labels = self._node(assignment.node)
         if is_node_to_go:
             self._take_offline(record)
-        final = announcement.ended(
-            self._manager, record.job, record.number, assignment.worker, node, labels, played.result
-        )
+        final = news.ended(self._manager, record.job, record.number, assignment.worker, node, labels, played.result)
         self._store(
             structs.replace(record, finished_at=self._clock(), result=played.result, final=final, tests=played.tests)
         )

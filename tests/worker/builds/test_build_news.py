@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from zuul_launcher.worker.builds.announcement import ended, progress, started
 from zuul_launcher.worker.builds.limits import Identity
+from zuul_launcher.worker.builds.news import ended, progress, started
 from zuul_launcher.worker.builds.outcome import applies, shown_status, worst
 
 MANAGER = Identity(name="m1", root_url="http://h", metadata={"worker_hostname": "h1"})
