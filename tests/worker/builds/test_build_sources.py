@@ -1,5 +1,6 @@
 """Sources of builds: exactly what was asked for, and what becomes of builds that cannot have them."""
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -171,6 +172,71 @@ def test_another_repository_borrows_what_the_node_has(world: World, upstream: Up
     assert Path(alternates.read_text().strip(), "pack").is_dir()
     found = ran(world, parameters(upstream), "#!/bin/sh\ngit count-objects -v; git fsck")
     assert found.result == "SUCCESS"
+
+
+def settings_of_git(**values: str) -> dict[str, str]:
+    """Variables of a job that set these, `__` for a dot."""
+    named = [(name.replace("__", "."), value) for name, value in values.items()]
+    variables = {"GIT_CONFIG_COUNT": str(len(named))}
+    for number, (name, value) in enumerate(named):
+        variables |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
+    return variables
+
+
+def packs(repository: Path) -> set[str]:
+    return {path.name for path in (repository / "objects" / "pack").glob("*.pack")}
+
+
+def the_store(world: World) -> Path:
+    """What repositories of the node borrow from."""
+    (store,) = (world.place / "git").iterdir()
+    return store
+
+
+def test_many_fetches_do_not_leave_ever_more_packs(world: World, upstream: Upstream, tmp_path: Path) -> None:
+    other = Upstream(tmp_path / "server", "lib", {"code": "0\n"})
+    git(upstream.path, "submodule", "add", "--quiet", other.url, "lib")
+    few = settings_of_git(fetch__unpackLimit="1", gc__autoPackLimit="2", protocol__file__allow="always")
+    for number in range(5):
+        other.commit("master", {"code": f"{number + 1}\n"})
+        git(upstream.path / "lib", "pull", "--quiet")
+        git(upstream.path, "commit", "--quiet", "--all", "-m", f"number {number}")
+        found = world.run(job("#!/bin/sh\ncat lib/code", scm=Git(submodules=True), env=few), parameters(upstream))
+        assert found.result == "SUCCESS"
+        assert f"{number + 1}\nFinished" in found.console
+        assert "packs" not in found.console
+    for repository in (found.workspace / ".git", found.workspace / ".git" / "modules" / "lib"):
+        assert 1 <= len(packs(repository)) <= 2
+
+
+def test_what_repositories_borrow_from_does_not_gather_packs_either(world: World, upstream: Upstream) -> None:
+    few = settings_of_git(fetch__unpackLimit="1", gc__autoPackLimit="2")
+    for number in range(5):
+        upstream.commit("master", {"README": f"{number}\n"})
+        found = world.run(job(SHOW, scm=Git(), env=few, clean_first=True), parameters(upstream))
+        assert f"{number}\nREADME\n" in found.console
+    assert 1 <= len(packs(the_store(world))) <= 2
+
+
+def test_what_a_workspace_borrows_stays_though_no_branch_names_it_any_more(world: World, upstream: Upstream) -> None:
+    few = settings_of_git(fetch__unpackLimit="1", gc__autoPackLimit="1")
+    upstream.branch("topic")
+    commit = upstream.commit("topic", {"README": "of the topic\n"})
+    borrower = world.run(job("true", scm=Git(), env=few), parameters(upstream, "refs/heads/topic"))
+    before = packs(the_store(world))
+    for path in the_store(world).rglob("*.pack"):
+        os.utime(path, (1e9, 1e9))  # years ago: long enough to be thrown away
+    upstream.commit("master", {"README": "second\n"})
+    git(upstream.path, "branch", "--force", "topic", "master")
+    assert world.run(job("true", scm=Git(), env=few, name="another"), parameters(upstream)).result == "SUCCESS"
+    assert before.isdisjoint(packs(the_store(world))), "they were put together"
+    assert git(borrower.workspace, "show", f"{commit}:README") == "of the topic"
+
+
+def test_a_build_does_not_mind_if_packs_cannot_be_put_together(world: World, upstream: Upstream) -> None:
+    found = world.run(job(SHOW, scm=Git(), env=settings_of_git(gc__auto="nonsense")), parameters(upstream))
+    assert found.result == "SUCCESS"
+    assert found.console.count("were not put together: fatal: bad numeric config value 'nonsense'") == 2
 
 
 @pytest.mark.parametrize(

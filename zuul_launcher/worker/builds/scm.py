@@ -5,6 +5,7 @@ program and no protocol of git's choosing comes of them.
 """
 
 import hashlib
+import logging
 import re
 from collections.abc import Sequence
 
@@ -31,7 +32,14 @@ _SILENT = {
     "GIT_SSH_COMMAND": "ssh -o BatchMode=yes",
     "LC_ALL": "C",
 }
-_OPTIONS = ("-c", "advice.detachedHead=false", "-c", "gc.auto=0", "-c", "core.hooksPath=/dev/null")
+_OPTIONS = ("-c", "advice.detachedHead=false", "-c", "core.hooksPath=/dev/null")
+_NO_PACKING = ("-c", "gc.auto=0")  # git would do that after its end, when nobody keeps others out: `_tidy` does it
+# A pack of this size stays as it is: builds wait for this.
+_PACKING = ("-c", "gc.autoDetach=false", "-c", "gc.bigPackThreshold=256m")
+# Workspaces borrow also what no branch names any more.
+_LOSING_NOTHING = ("-c", "gc.pruneExpire=never", "-c", "gc.cruftPacks=true")
+
+log = logging.getLogger("zuul_launcher.worker.builds.scm")
 
 
 class Source(Struct, frozen=True, kw_only=True):
@@ -97,6 +105,7 @@ class _Repository:
         if self._scm.submodules:
             self._must("submodule", "sync", "--quiet", "--recursive")
             self._update_submodules()
+        self._tidy()
         bench.console.note(f"[{wanted.url} {wanted.ref} at {commit}]")
         branch = wanted.ref.removeprefix("refs/heads/")
         bench.variables |= {"GIT_COMMIT": commit, "GIT_BRANCH": branch, "GIT_URL": wanted.url}
@@ -110,6 +119,8 @@ class _Repository:
             fetched = self._in(
                 store, "fetch", "--quiet", "--no-tags", "--", self._wanted.url, "+refs/heads/*:refs/heads/*"
             )
+            if not fetched:
+                self._pack(store, "gc", "--auto", "--quiet", options=_LOSING_NOTHING)
         if self._in(self._bench.workspace, "init", "--quiet", "--", str(self._folder)):
             raise Unavailable(f"git cannot make {self._folder}")
         if not fetched:
@@ -147,6 +158,23 @@ class _Repository:
         if self._scm.clean:
             self._must("submodule", "--quiet", "foreach", "--recursive", "git clean --quiet -ffdx")
 
+    def _tidy(self) -> None:
+        self._pack(self._folder, "gc", "--auto", "--quiet")
+        if self._scm.submodules:
+            self._pack(self._folder, "submodule", "--quiet", "foreach", "--recursive", "git gc --auto --quiet")
+
+    def _pack(self, folder: FilePath, *arguments: str, options: Sequence[str] = ()) -> None:
+        """Many small packs become one. If that cannot be done, the build goes on all the same."""
+        said = Seen(None)
+        try:
+            status = self._in(folder, *arguments, output=said, options=(*_PACKING, *options))
+            problem = said.last.decode(errors="replace").strip() or f"status {status}" if status else ""
+        except TimeLimit as error:
+            problem = str(error)
+        if problem:
+            log.warning("%s: packs of %s were not put together: %s", self._bench.node, folder, problem)
+            self._bench.console.note(f"[packs of {folder} were not put together: {problem}]")
+
     def _must(self, *arguments: str) -> None:
         if status := self._git(*arguments):
             raise _Failed(f"git {arguments[0]} ended with status {status}")
@@ -154,10 +182,16 @@ class _Repository:
     def _git(self, *arguments: str, output: Seen | None = None) -> int:
         return self._in(self._folder, *arguments, output=output)
 
-    def _in(self, folder: FilePath, *arguments: str, output: Seen | None = None) -> int:
+    def _in(
+        self,
+        folder: FilePath,
+        *arguments: str,
+        output: Seen | None = None,
+        options: Sequence[str] = _NO_PACKING,
+    ) -> int:
         variables = {**_trusted(self._bench), **_SILENT}
         seconds = self._bench.limits.git_timeout
-        command: Sequence[str] = ("git", *_OPTIONS, *arguments)
+        command: Sequence[str] = ("git", *_OPTIONS, *options, *arguments)
         return run(self._bench, command, variables=variables, folder=folder, seconds=seconds, output=output)
 
 
