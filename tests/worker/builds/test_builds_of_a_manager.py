@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 from msgspec import structs
-from support.build_world import QUICK, Client, World, agent, is_alive, job, wait_text
+from support.build_world import QUICK, Client, MemoryHistory, World, agent, is_alive, job, wait_text
 from support.waiting import wait_until
 
 from zuul_launcher.errors import RequestError
@@ -20,7 +21,7 @@ from zuul_launcher.worker.builds.build import Build
 from zuul_launcher.worker.builds.parameters import Parameters
 from zuul_launcher.worker.builds.watch import Watch
 from zuul_launcher.worker.definitions.job import Artifacts, Script, Shell
-from zuul_launcher.worker.parts import Assignment
+from zuul_launcher.worker.parts import Assignment, BuildRecord
 
 WAIT = "#!/bin/sh\necho $$ > started; exec sleep 1000"
 SWITCH = "#!/bin/sh\ntouch started; while [ ! -e go ]; do sleep 0.02; done"
@@ -31,6 +32,18 @@ def started(world: World, number: int = 1) -> str:
     name = "unit" if number == 1 else f"unit@{number}"
     wait_until(lambda: (world.place / "workspace" / name / "started").exists(), what="the step")
     return str(world.place / "workspace" / name)
+
+
+class HeldHistory(MemoryHistory):
+    """Stores no build before `go`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = threading.Event()
+
+    def begin(self, record: BuildRecord) -> BuildRecord:
+        assert self.go.wait(60)
+        return super().begin(record)
 
 
 def kinds(client: Client) -> list[str]:
@@ -408,6 +421,43 @@ def test_many_with_one_id_at_once_are_one_build(world: World) -> None:
     clients = [world.assign(unique="u1", index=number) for number in range(10)]
     assert {client.end()["number"] for client in clients} == {1}
     assert len(world.history.records) == 1
+
+
+def test_the_build_runs_on_the_node_whose_executor_it_keeps_if_two_get_the_same_id_at_once(
+    worlds: Callable[..., World],
+) -> None:
+    """D67. Whoever made the build is slow: the other one may come in at each of its steps."""
+    history = HeldHistory()
+    world = worlds(history=history)
+    world.define(job("exit 0"))
+    slow, quick = Client(), Client()
+    clients = {"slow": slow, "quick": quick}
+
+    def assign(node: str) -> None:
+        assignment = Assignment(job="unit", unique="u1", payload=b"{}", worker=f"{node}_exec-0", node=node)
+        world.builds.assigned(assignment, clients[node], clients[node])
+
+    def assign_slowly() -> None:
+        sys.setprofile(lambda *_: other.join(0.02))
+        try:
+            assign("slow")
+        finally:
+            sys.setprofile(None)
+
+    def assign_to_the_same_build() -> None:
+        wait_until(lambda: not world.builds.wait(0), what="the build of the slow one")
+        assign("quick")
+
+    one, other = threading.Thread(target=assign_slowly), threading.Thread(target=assign_to_the_same_build)
+    other.start()
+    one.start()
+    one.join(60)
+    other.join(60)
+    released = (slow.released.is_set(), quick.released.is_set())
+    history.go.set()
+    assert slow.end() == quick.end()
+    (record,) = history.records.values()
+    assert (record.node, released) == ("slow", (False, True))
 
 
 # Lost connections

@@ -103,8 +103,9 @@ class Builds:
             is_new = build is None
             if build is None:
                 build = self._builds[assignment.job, unique] = Build(assignment, parameters, unique, self._clock)
-        build.attach(delivery, slot)
+                build.attach(delivery, slot)  # before anybody else: it keeps this slot, which is one of its node
         if not is_new:
+            build.attach(delivery, slot)
             log.info("%s: the build %s is adopted: it runs already", assignment.job, unique)
             return build
         if not assignment.unique:
