@@ -8,6 +8,7 @@ import pytest
 from support.waiting import wait_until
 
 from zuul_launcher.errors import ConfigurationError
+from zuul_launcher.remoting import Channel
 from zuul_launcher.worker.definitions.job import NodeDefinition
 from zuul_launcher.worker.fleet import Fleet
 from zuul_launcher.worker.nodes import Machine, MachineSettings
@@ -24,14 +25,20 @@ class World:
         self.used: set[Machine] = set()
         self.remembered: dict[str, str | None] = {}
         self.at_withdrawal: Callable[[], None] = lambda: None
+        self.after_look: Callable[[Machine], None] = lambda machine: None  # at what runs on a machine
         self.fleet = Fleet(
             MachineSettings(local_root=folder, delays=(0.05,), disk_free=0),
             offline={"there": "it is old"},
             remember=self.remembered.__setitem__,
             changed=lambda: None,
             withdrawn=lambda node: self.at_withdrawal(),
-            is_used=self.used.__contains__,
+            is_used=self.is_used,
         )
+
+    def is_used(self, machine: Machine) -> bool:
+        found = machine in self.used
+        self.after_look(machine)
+        return found
 
     def wait_ready(self, name: str) -> Machine:
         wait_until(lambda: self.fleet.queue_nodes()[name].online, what=f"node {name}")
@@ -146,3 +153,27 @@ def test_idle_agents_are_let_go_and_connected_again_for_a_build(world: World) ->
     assert not channel.is_open
     assert world.fleet.queue_nodes()["here"].online
     assert machine.channel().is_open
+
+
+def test_no_agent_is_taken_from_under_a_build_that_begins_while_idle_ones_are_let_go(world: World) -> None:
+    machine = world.wait_ready("here")
+    channels: list[Channel] = []
+
+    def build() -> None:
+        world.used.add(machine)
+        channels.append(world.fleet.node("here").channel())
+
+    building = threading.Thread(target=build, daemon=True)
+
+    def begin(looked_at: Machine) -> None:
+        if looked_at is machine:
+            building.start()
+            building.join(0.5)  # it may get its agent before this one is let go, or has to wait
+
+    world.after_look = begin
+    world.fleet.release()
+    building.join(60)
+    assert [channel.is_open for channel in channels] == [True]
+    world.after_look = lambda machine: None
+    world.fleet.release()
+    assert channels[0].is_open

@@ -45,6 +45,8 @@ class Fleet:
         self._lock = threading.Lock()
         self._machines: dict[str, Machine] = {}
         self._leaving: list[Machine] = []
+        self._release = threading.Condition()
+        self._released: Machine | None = None  # its agent is being let go
 
     @property
     def machines(self) -> Mapping[str, Machine]:
@@ -56,10 +58,12 @@ class Fleet:
         return sum(machine.faults for machine in self._machines.values())
 
     def node(self, name: str) -> Machine:
-        """Raises NodeLost: there is none of this name."""
+        """Raises NodeLost: there is none of this name. Waits while its agent is let go."""
         machine = self._machines.get(name)
         if machine is None:
             raise NodeLost(f"there is no node {name!r}")
+        with self._release:
+            self._release.wait_for(lambda: self._released is not machine)
         return machine
 
     def renew(self, definitions: Mapping[str, NodeDefinition]) -> None:
@@ -100,10 +104,22 @@ class Fleet:
         }
 
     def release(self) -> None:
-        """Let go of agents that nobody needs; the next build connects them again."""
+        """Let go of agents that nobody needs; the next build connects them again.
+
+        A build is known as one before it asks for its node: it is seen here, or waits there until this is done.
+        """
         for machine in self._machines.values():
-            if not self._is_used(machine):
+            with self._release:
+                self._release.wait_for(lambda: self._released is None)
+                if self._is_used(machine):
+                    continue
+                self._released = machine
+            try:
                 machine.park()
+            finally:
+                with self._release:
+                    self._released = None
+                    self._release.notify_all()
 
     def look_after(self) -> None:
         """Now and then: end the connections of nodes that are leaving and have no builds any more."""
