@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.queue_world import Peer, ScriptedServer
@@ -11,6 +12,9 @@ from support.waiting import wait_until
 from zuul_launcher import settings
 from zuul_launcher.gearman.server.packets import Command
 from zuul_launcher.worker.app import Worker
+from zuul_launcher.worker.commands import commands
+from zuul_launcher.worker.queue.claim import NotInTime
+from zuul_launcher.worker.queue.monitor import HeldSlot
 
 CONFIGURATION = """\
 [gearman]
@@ -79,3 +83,49 @@ def test_a_job_that_is_on_its_way_when_a_manager_leaves_is_run(server: ScriptedS
     executor.send(Command.NO_JOB)
     assert worker.wait(60)
     leaving.join(60)
+
+
+@pytest.fixture
+def running(server: ScriptedServer, worker: Worker) -> Iterator[Worker]:
+    """With one executor."""
+    starting = threading.Thread(target=worker.start)
+    starting.start()
+    wait_until(lambda: server.peers, what="the question for other managers")
+    server.peers[0].close()
+    starting.join(60)
+    yield worker
+    worker.stop()
+
+
+def taken(worker: Worker, seconds: float = 60.0) -> HeldSlot:
+    wait_until(lambda: all(node.online for node in worker.fleet.queue_nodes().values()), what="its node")
+    return worker.queue.reserve(lambda node: True, seconds)
+
+
+def test_a_build_by_hand_keeps_its_place_while_it_is_told_that_it_waits(running: Worker) -> None:
+    slot = taken(running)
+    heard: list[Any] = []
+
+    def tell(news: Any) -> None:
+        heard.append(news)
+        if len(heard) == 1:
+            slot.release()
+            with pytest.raises(NotInTime):
+                taken(running, 0.1)
+
+    found = commands(running)["run"]({"job": "unit", "parameters": {}}, tell)
+    assert found["result"] == "SUCCESS"
+    assert heard[:2] == [{"waits": True}, {"number": 1}]
+
+
+def test_a_build_by_hand_that_nobody_waits_for_any_more_gives_its_executor_back(running: Worker) -> None:
+    slot = taken(running)
+
+    def tell(news: Any) -> None:
+        slot.release()
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        commands(running)["run"]({"job": "unit", "parameters": {}}, tell)
+    assert running.queue.health()["executors_busy"] == 0
+    taken(running).release()

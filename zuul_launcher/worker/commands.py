@@ -13,7 +13,7 @@ from zuul_launcher.errors import RequestError
 from zuul_launcher.worker.control import Command, Tell
 from zuul_launcher.worker.overview import Overview
 from zuul_launcher.worker.parts import UnknownBuild
-from zuul_launcher.worker.queue.claim import NotInTime
+from zuul_launcher.worker.queue.claim import Claim, NotInTime
 from zuul_launcher.worker.queue.functions import QueueNode, may_run
 from zuul_launcher.worker.queue.monitor import HeldSlot
 
@@ -104,13 +104,14 @@ class _Commands:
     def _slot(self, tell: Tell, accepts: Callable[[QueueNode], bool]) -> HeldSlot:
         """Raises what `tell` does once nobody listens any more: no build is begun then."""
         end = time.monotonic() + SLOT_SECONDS
-        while True:
-            try:
-                return self._worker.queue.reserve(accepts, WAIT_SECONDS)
-            except NotInTime:
-                if time.monotonic() > end:
-                    raise
-            tell({"waits": True})
+        with Claim() as claim:
+            while True:
+                try:
+                    return self._worker.queue.reserve(accepts, WAIT_SECONDS, claim)
+                except NotInTime:
+                    if time.monotonic() > end:
+                        raise
+                tell({"waits": True})
 
     def _run(self, tell: Tell, job: str, parameters: Mapping[str, Any], node: str | None = None) -> dict[str, Any]:
         """News: {"waits": true} each second until an executor is free, {"number": N}, {"console": text} as it grows.

@@ -5,7 +5,7 @@ from collections import deque
 
 import pytest
 
-from zuul_launcher.worker.queue.claim import Claim, NoSlot
+from zuul_launcher.worker.queue.claim import Claim, NoSlot, NotInTime
 from zuul_launcher.worker.queue.monitor import HeldSlot, Monitor
 
 
@@ -36,6 +36,11 @@ def askers(monitor: Monitor, count: int) -> list[Asker]:
     for one in found:
         one.ask()
     return found
+
+
+def claimed(*monitors: Monitor) -> HeldSlot:
+    with Claim() as claim:
+        return claim.wait(monitors, 0.0)
 
 
 def test_one_at_a_time_has_the_turn() -> None:
@@ -105,9 +110,9 @@ def test_a_build_by_hand_takes_no_executor_that_a_turn_may_need() -> None:
     monitor = Monitor("n", 1)
     (first,) = askers(monitor, 1)
     with pytest.raises(NoSlot):
-        Claim().wait([monitor], 0.0)
+        claimed(monitor)
     monitor.give_back(first)
-    slot = Claim().wait([monitor], 0.0)
+    slot = claimed(monitor)
     first.ask()
     assert first.turns == 1
     slot.release()
@@ -129,12 +134,53 @@ def test_a_build_by_hand_gets_its_turn_among_connections_that_always_have_work()
 
 def test_a_claim_keeps_one_slot_of_all_nodes_and_gives_the_others_back() -> None:
     monitors = [Monitor("a", 1), Monitor("b", 1)]
-    slot = Claim().wait(monitors, 0.0)
+    slot = claimed(*monitors)
     assert slot.node == "a"
     assert [one.busy for one in monitors] == [1, 0]
-    assert Claim().wait(monitors, 0.0).node == "b"
+    assert claimed(*monitors).node == "b"
     with pytest.raises(NoSlot, match="a, b"):
-        Claim().wait(monitors, 0.0)
+        claimed(*monitors)
+
+
+def test_a_claim_keeps_its_place_while_it_waits_again_and_again() -> None:
+    monitor = Monitor("n", 1)
+    slot = claimed(monitor)
+    with Claim() as claim:
+        with pytest.raises(NotInTime):
+            claim.wait([monitor], 0.0)
+        (later,) = askers(monitor, 1)
+        with pytest.raises(NotInTime):
+            claim.wait([monitor], 0.0)
+        slot.release()
+        assert later.turns == 0
+        slot = claim.wait([monitor], 0.0)
+    assert monitor.busy == 1
+    slot.release()
+    assert later.turns == 1
+
+
+def test_a_claim_goes_with_the_nodes_that_there_are() -> None:
+    gone, new = Monitor("gone", 1), Monitor("new", 1)
+    slot = claimed(gone)
+    with Claim() as claim:
+        with pytest.raises(NotInTime):
+            claim.wait([gone], 0.0)
+        assert claim.wait([new], 0.0).node == "new"
+        slot.release()
+        assert gone.busy == 0
+
+
+def test_a_claim_that_ends_gives_back_what_came_late_and_takes_nothing_more() -> None:
+    monitors = [Monitor("a", 1), Monitor("b", 1)]
+    slots = [claimed(monitor) for monitor in monitors]
+    with Claim() as claim:
+        with pytest.raises(NotInTime):
+            claim.wait(monitors, 0.0)
+        slots[0].release()
+        assert [one.busy for one in monitors] == [1, 1]
+    slots[1].release()
+    assert [one.busy for one in monitors] == [0, 0]
+    assert claimed(monitors[1]).node == "b"
 
 
 def test_a_build_keeps_others_out_until_it_is_released() -> None:
@@ -146,7 +192,7 @@ def test_a_build_keeps_others_out_until_it_is_released() -> None:
     slot.keep_others_out()
     monitor.give_back(first)
     with pytest.raises(NoSlot):
-        Claim().wait([monitor], 0.0)
+        claimed(monitor)
     assert second.turns == 0
     slot.release()
     assert second.turns == 1

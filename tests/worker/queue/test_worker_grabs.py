@@ -9,7 +9,7 @@ from support.queue_world import Caller, ScriptedServer, a_job, a_node, expected,
 from support.waiting import wait_until
 
 from zuul_launcher.gearman.server.packets import Command
-from zuul_launcher.worker.queue.claim import NoSlot
+from zuul_launcher.worker.queue.claim import Claim, NoSlot, NotInTime
 
 WORK = (Command.WORK_DATA, Command.WORK_STATUS, Command.WORK_COMPLETE, Command.WORK_FAIL, Command.WORK_EXCEPTION)
 
@@ -150,6 +150,20 @@ def test_a_build_by_hand_needs_a_node_that_is_online_and_free(script: ScriptedSe
         assert slot.node == "n"
         with pytest.raises(NoSlot, match="free within"):
             world.queue.reserve(lambda node: True, 0.1)
+
+
+def test_builds_by_hand_get_an_executor_in_the_order_of_asking_however_often_they_ask(script: ScriptedServer) -> None:
+    with world_at(script.port, a_node("n"), a_job("P")) as world, Claim() as first, Claim() as second:
+        slot = world.queue.reserve(lambda node: True, 20.0)
+        for claim in (first, second, first):
+            with pytest.raises(NotInTime):
+                world.queue.reserve(lambda node: True, 0.05, claim)
+        slot.release()
+        with pytest.raises(NotInTime):
+            world.queue.reserve(lambda node: True, 0.05, second)
+        slot = world.queue.reserve(lambda node: True, 20.0, first)
+        slot.release()
+        assert world.queue.reserve(lambda node: True, 20.0, second).node == "n"
 
 
 @pytest.mark.parametrize("function", ["build:unheard-of", "build:P:strange", "nonsense", ""])

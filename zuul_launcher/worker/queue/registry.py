@@ -86,11 +86,15 @@ class Queue:
     def unpause(self) -> None:
         self._want(lambda old: _Wanted(old.number + 1, old.nodes, old.jobs, False), is_urgent=True)
 
-    def reserve(self, accepts: Callable[[QueueNode], bool], seconds: float) -> HeldSlot:
+    def reserve(self, accepts: Callable[[QueueNode], bool], seconds: float, claim: Claim | None = None) -> HeldSlot:
         """An executor for a build by hand, of any node that is online and accepted; `slot.node` says which.
 
-        Raises NoSlot if there is no such node, NotInTime if none of its executors gets idle in time.
+        Raises NoSlot if there is no such node, NotInTime if none of its executors gets idle in time. Whoever calls
+        again gives the same `claim` each time: that keeps its place in line, at the nodes that there are by then.
         """
+        if claim is None:
+            with Claim() as once:
+                return self.reserve(accepts, seconds, once)
         nodes = [node for node in self._wanted.nodes.values() if node.online and node.executors and accepts(node)]
         if not nodes:
             raise NoSlot("no node that is online may run it")
@@ -98,7 +102,7 @@ class Queue:
         if not self._reach(seconds):
             raise NotInTime(f"the nodes were not ready within {seconds:g} s")
         monitors = [self._monitors[node.name] for node in nodes if node.name in self._monitors]
-        return Claim().wait(monitors, max(0.0, end - time.monotonic()))
+        return claim.wait(monitors, max(0.0, end - time.monotonic()))
 
     def flush(self, seconds: float, node: str | None = None) -> bool:
         """Wait until all that was asked before is sent, for this node or for all: functions, and the news of builds.
