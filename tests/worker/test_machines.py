@@ -134,6 +134,15 @@ def test_a_parked_machine_that_cannot_be_connected_takes_no_more_builds(site: Si
         wait_until(lambda: machine.takes_builds, what="its agent")
 
 
+def test_a_machine_that_is_parked_while_it_is_lost_is_connected_again(site: Site) -> None:
+    python = site.folder / "python"
+    with site.machine(NodeDefinition(name="here", python=str(python))) as machine:
+        wait_until(lambda: str(python) in machine.reason, what="a try to connect it")
+        machine.park()
+        python.symlink_to(sys.executable)
+        wait_until(lambda: machine.takes_builds, what="its agent")
+
+
 def test_a_fault_of_ours_ends_no_machine_and_is_counted(site: Site) -> None:
     site.faults_to_come = 1
     with site.machine() as machine:

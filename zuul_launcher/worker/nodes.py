@@ -248,7 +248,7 @@ class Machine:
 
     def _look(self, *, is_first: bool) -> bool:
         """Is it as it should be?"""
-        if self._is_parked:
+        if self._is_parked and self._problem is None:  # one that is not well gets no build that would connect it
             return True
         try:
             self._examine()
