@@ -196,8 +196,9 @@ def closed_after(seconds: float, close: Callable[[], None]) -> Iterator[Callable
 
 def _finish(channel: paramiko.Channel, command: str) -> Finished:
     try:
+        # No command here reads its input, so nobody is told of its end: after a quick command that can arrive when the
+        # channel is gone already, and Gerrit ends the whole connection then.
         channel.exec_command(command)
-        channel.shutdown_write()
     except (paramiko.SSHException, OSError):
         # A quick command may have ended before its server confirms that it began; a status says that it ran.
         if channel.exit_status < 0:
