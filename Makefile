@@ -9,7 +9,7 @@
 #   make mutants    break the rules of the gate one by one: each must fail a test
 
 PYTHON ?=
-WORKERS ?= 2
+WORKERS ?= 3
 DEMO_ARGS ?=
 TEST_ARGS ?=
 BENCH_ARGS ?=
