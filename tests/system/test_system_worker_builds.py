@@ -209,14 +209,18 @@ def test_the_same_files_read_again_take_nothing_back(server: Place, tmp_path: Pa
     """D17."""
     with WorkerSite(tmp_path / "builder", server.port, hold(tmp_path), options="executors = 2") as site:
         ended, seen = threading.Event(), list[int]()
+        wire = server.connect()
+
+        def offering() -> list[int]:
+            """How many executors do, as the server knows it."""
+            lines = [line.split("\t") for line in wire.ask_list("status")]
+            return [int(workers) for name, _, _, workers in lines if name == "build:unit"]
 
         def look() -> None:
-            wire = server.connect()
             while not ended.is_set():
-                lines = [line.split("\t") for line in wire.ask_list("status")]
-                seen.extend(int(workers) for name, _, _, workers in lines if name == "build:unit")
-            wire.close()
+                seen.extend(offering())
 
+        wait_until(lambda: offering() == [2], what="both executors")
         looking = threading.Thread(target=look)
         looking.start()
         try:
