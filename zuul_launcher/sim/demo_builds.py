@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 from zuul_launcher.sim.site import Site
+from zuul_launcher.worker.places import build_address
 
 MOST = 1000  # that the worker tells at once
 
@@ -37,6 +37,6 @@ class SeenBuilds:
     def _seen(self, build: Mapping[str, Any]) -> SeenBuild:
         key = build["name"], build["number"]
         if key not in self._parameters:
-            told = self._site.ask_worker(f"job/{quote(key[0], safe='')}/{key[1]}/api/json")
+            told = self._site.ask_worker(f"{build_address(*key)}api/json")
             self._parameters[key] = told["params"]
         return SeenBuild(build["name"], build["url"], build["building"], build["result"], self._parameters[key])
