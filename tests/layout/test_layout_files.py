@@ -98,7 +98,7 @@ def test_a_name_that_is_there_twice_is_told_with_both_places(write: Write) -> No
 def test_mistakes_are_told_with_the_file_that_they_are_in(write: Write) -> None:
     path = write(
         {
-            "layout.yaml": HEAD.replace("attempts: 5", "atempts: 5"),
+            "layout.yaml": HEAD.replace("attempts: 5", "atempts: 5"),  # codespell:ignore atempts
             "more/projects.yaml": "project: []\nprojects:\n  - {name: beta, check: unit}\n",
             "jobs.yaml": "jobs: {}\nproject-templates:\n  - {name: plain, check: [unit]}\n  - x: [\n",
         }

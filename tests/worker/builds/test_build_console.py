@@ -184,7 +184,7 @@ def test_what_looks_like_the_beginning_of_a_secret_is_shown_when_it_is_none(tmp_
         out.hide(["secret"])
         out.write(b"a sec")
         assert text() == "a "
-        out.write(b"ond")
+        out.write(b"ond")  # codespell:ignore ond
         assert text() == "a second"
         out.write(b" secre")
         out.flush()

@@ -111,7 +111,7 @@ def test_the_console_grows_while_the_build_runs_and_its_end_is_drawn(screen: Scr
     assert screen.texts(".parameters dd") == ["4711"]
 
     desk.write("second\nthi")
-    screen.wait(lambda: screen.texts() == ["first", "second", "thi"])
+    screen.wait(lambda: screen.texts() == ["first", "second", "thi"])  # codespell:ignore thi
     desk.write("rd\nfourth\n")
     screen.wait(lambda: screen.texts() == ["first", "second", "third", "fourth"])
     assert screen.texts(".row > a") == ["1", "2", "3", "4"]
